@@ -1,0 +1,2 @@
+//! lapdev
+fn main() {}
