@@ -1,0 +1,183 @@
+//! What can go wrong in a rendering, and where. A rendering stops at its first error.
+//!
+//! Messages name what was found and what to write instead; they never quote whole documents, which
+//! may hold secrets.
+
+use crate::path::TreePath;
+use std::fmt;
+
+/// A spot in a file of the tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The file, or the directory when no single file is to blame.
+    pub file: TreePath,
+    /// Line (from 1) and column (from 1, in characters), where known.
+    pub position: Option<Position>,
+    /// The path of the field, such as `images[0].newTag`; empty where none applies.
+    pub field: String,
+}
+
+/// A line and a column, both counted from 1; columns count characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1.
+    pub column: u32,
+}
+
+impl Place {
+    /// A whole file or directory.
+    #[must_use]
+    pub fn of(file: &TreePath) -> Self {
+        Self { file: file.clone(), ..Self::default() }
+    }
+
+    /// The same file at a position.
+    #[must_use]
+    pub fn at(file: &TreePath, position: Position) -> Self {
+        Self { file: file.clone(), position: Some(position), field: String::new() }
+    }
+
+    /// The same place, naming a field.
+    #[must_use]
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.field = field.into();
+        self
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if let Some(Position { line, column }) = self.position {
+            write!(f, ":{line}:{column}")?;
+        }
+        if !self.field.is_empty() {
+            write!(f, ": {}", self.field)?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a tree could not be rendered, and where: `file:line:column: field: problem`.
+#[derive(Debug)]
+pub struct Error(Box<(Place, Problem)>);
+
+impl Error {
+    /// An error at a place.
+    #[must_use]
+    pub fn new(place: Place, problem: Problem) -> Self {
+        Self(Box::new((place, problem)))
+    }
+
+    /// Where it went wrong.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.0.0
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn problem(&self) -> &Problem {
+        &self.0.1
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place(), self.problem())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.problem().source()
+    }
+}
+
+/// The problems that a rendering can meet.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// The file system failed.
+    #[error("cannot read it from the file system")]
+    Read(#[source] std::io::Error),
+    /// Nothing is at the path.
+    #[error("`{0}` does not exist; correct the path or add the file")]
+    Missing(String),
+    /// A file outside of the directory of the kustomization that names it.
+    #[error("`{0}` lies outside of the directory `{1}`; move it there, or make a base of its directory")]
+    OutsideRoot(String, String),
+    /// The path leads out of the whole tree.
+    #[error("`{0}` leads out of the tree that is rendered")]
+    OutsideTree(String),
+    /// A directory without a kustomization file where one is needed.
+    #[error("no kustomization.yaml, kustomization.yml or Kustomization in this directory")]
+    NoKustomization,
+    /// More than one kustomization file in a directory.
+    #[error("both `{0}` and `{1}` are here; keep one of them")]
+    TwoKustomizations(&'static str, &'static str),
+    /// A kustomization file that says nothing.
+    #[error("the kustomization is empty; list at least one resource")]
+    EmptyKustomization,
+    /// A kustomization that includes itself, directly or through others.
+    #[error("`{0}` includes itself: {1}")]
+    Cycle(String, String),
+    /// Kustomizations or values nested beyond the limit.
+    #[error("nested deeper than {0} levels")]
+    TooDeep(usize),
+    /// A file or a rendering larger than the limit.
+    #[error("larger than the limit of {0} {1}")]
+    TooLarge(usize, &'static str),
+    /// Bytes that are not UTF-8 where text is needed.
+    #[error("not valid UTF-8")]
+    NotUtf8,
+    /// Text that is not YAML.
+    #[error("invalid YAML: {0}")]
+    Syntax(String),
+    /// A key that occurs twice in a mapping.
+    #[error("the key `{0}` occurs twice in this mapping; remove one")]
+    DuplicateKey(String),
+    /// A field that the reference does not know.
+    #[error("unknown field `{name}`{}", suggestion(.nearest))]
+    UnknownField {
+        /// The field as written.
+        name: String,
+        /// The known field that is nearest to it.
+        nearest: Option<&'static str>,
+    },
+    /// A value of another type than the field has.
+    #[error("expected {expected}, found {found}")]
+    WrongType {
+        /// What the field holds.
+        expected: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+    /// A feature of the reference that this renderer does not have yet.
+    #[error("{0} is not supported by this renderer yet{1}")]
+    Unsupported(String, &'static str),
+    /// A Kubernetes object that lacks what every one has.
+    #[error("not a Kubernetes object: {0}")]
+    NotAnObject(String),
+    /// Two objects with the same group, version, kind, namespace and name.
+    #[error("the object {0} is already defined{1}; remove one or rename it")]
+    DuplicateObject(String, String),
+    /// Nothing matches a target that must exist.
+    #[error("no object matches {0}")]
+    NoMatch(String),
+    /// Several objects match where one must.
+    #[error("{0} is ambiguous: it matches {1}")]
+    Ambiguous(String, String),
+    /// A patch that cannot be applied.
+    #[error("{0}")]
+    Patch(String),
+    /// Any other value that a field does not accept.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+fn suggestion(nearest: &Option<&'static str>) -> String {
+    nearest.map_or_else(|| "; see the kustomization reference".to_owned(), |name| format!("; did you mean `{name}`?"))
+}

@@ -1,0 +1,70 @@
+//! A [kustomize](https://kustomize.io) renderer: a kustomization tree in, Kubernetes objects out.
+//!
+//! Rendering is a pure function of a file tree. It reads through a [`FileSystem`] (memory and disk
+//! come along; a git tree is an implementation away), touches no network, starts no process, and
+//! gives the same objects in the same order however the tree lists its entries.
+//!
+//! ```
+//! use lapdev_kustomize::{MemoryFileSystem, Options, TreePath, render, to_yaml};
+//!
+//! let fs = MemoryFileSystem::new()
+//!     .with("app/kustomization.yaml", "resources: [service.yaml]\n")
+//!     .with("app/service.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n");
+//! let app = TreePath::parse("app").ok_or("leads out of the tree")?;
+//! let objects = render(&fs, &app, &Options::default())?;
+//! assert_eq!(to_yaml(&objects), "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The behaviour is the reference's (kustomize 5). What it knows and this crate does not yet is an
+//! [error](Problem::Unsupported) at the field that asks for it, never silence.
+
+mod build;
+mod error;
+mod fs;
+mod generate;
+mod kustomization;
+mod object;
+mod options;
+mod path;
+mod plain;
+mod resource;
+mod source;
+mod yaml;
+
+pub use error::{Error, Place, Position, Problem};
+pub use fs::{DiskFileSystem, FileKind, FileSystem, Found, MemoryFileSystem};
+pub use object::{Object, to_yaml};
+pub use options::{Limits, LoadRestrictor, Options};
+pub use path::TreePath;
+
+use source::Source;
+
+/// Renders the kustomization in the directory `path`.
+///
+/// # Errors
+/// The first problem met, with its place; see [`Problem`].
+pub fn render(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
+    build::render(Source { fs, options }, path)
+}
+
+/// Loads the objects of all `*.yaml` and `*.yml` files directly in the directory `path`, sorted by
+/// file name and otherwise as they are.
+///
+/// # Errors
+/// The first problem met, with its place; see [`Problem`].
+pub fn load_manifests(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
+    plain::load(Source { fs, options }, path)
+}
+
+/// Renders the directory `path` if it has a kustomization file, and loads its plain manifests if not.
+///
+/// # Errors
+/// The first problem met, with its place; see [`Problem`].
+pub fn render_source(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
+    let source = Source { fs, options };
+    match build::has_kustomization(source, path)? {
+        true => build::render(source, path),
+        false => plain::load(source, path),
+    }
+}

@@ -1,0 +1,44 @@
+//! What a caller may choose about a rendering.
+
+/// Choices for one rendering; the default is what the reference's command does without flags.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Which files a kustomization may name.
+    pub load_restrictor: LoadRestrictor,
+    /// Label every object as managed by this renderer (`app.kubernetes.io/managed-by`).
+    pub managed_by_label: bool,
+    /// Bounds against hostile input.
+    pub limits: Limits,
+}
+
+/// Which files a kustomization may name. Directories (bases, components) are never restricted
+/// beyond the file system's own root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoadRestrictor {
+    /// Only files in or below the kustomization's own directory, after links are resolved.
+    #[default]
+    RootOnly,
+    /// Any file of the tree.
+    None,
+}
+
+/// Bounds that keep hostile input from exhausting time or memory. Going past one is an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a single file.
+    pub file_bytes: usize,
+    /// Values (mappings, sequences and scalars) of a single file, after its aliases are expanded.
+    pub nodes: usize,
+    /// Levels of nesting inside a document.
+    pub nesting: usize,
+    /// Kustomizations nested inside each other.
+    pub bases: usize,
+    /// Objects of the whole rendering.
+    pub objects: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { file_bytes: 32 << 20, nodes: 4_000_000, nesting: 200, bases: 64, objects: 200_000 }
+    }
+}

@@ -1,0 +1,91 @@
+//! YAML text to resources: several documents, lists expanded, each checked to be an object.
+
+use super::Resource;
+use crate::error::{Error, Place, Problem};
+use crate::options::Limits;
+use crate::path::TreePath;
+use crate::yaml::{self, Dialect, Node};
+use serde_json::Value;
+
+/// The objects in a text. `place` says where the text stands; positions in the text count if it is a whole file.
+pub fn resources(text: &str, place: &Place, limits: &Limits) -> Result<Vec<Resource>, Error> {
+    let whole_file = place.field.is_empty();
+    let locate = |at| match whole_file {
+        true => Place::at(&place.file, at),
+        false => place.clone(),
+    };
+    let documents =
+        yaml::documents(text, Dialect::Object, limits).map_err(|(at, problem)| Error::new(locate(at), problem))?;
+    let mut found = Vec::new();
+    for document in documents {
+        expand(document, &locate, &mut found)?;
+    }
+    Ok(found)
+}
+
+fn expand(document: Node, locate: &impl Fn(crate::Position) -> Place, found: &mut Vec<Resource>) -> Result<(), Error> {
+    let place = locate(document.at);
+    // Lists of lists are queued behind, as the reference does.
+    let mut queue = std::collections::VecDeque::from([document.into_value()]);
+    while let Some(mut value) = queue.pop_front() {
+        if is_empty(&value) {
+            continue;
+        }
+        check(&value).map_err(|problem| Error::new(place.clone(), problem))?;
+        let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+        match value.get_mut("items").filter(|_| is_list).map(Value::take) {
+            None => found.push(Resource::new(value, place.clone())),
+            Some(Value::Array(items)) => queue.extend(items),
+            Some(Value::Null) => {}
+            Some(_) => {
+                return Err(Error::new(place, Problem::NotAnObject("`items` of a list must be a list".to_owned())));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+fn check(value: &Value) -> Result<(), Problem> {
+    let missing = |what: &str| Problem::NotAnObject(what.to_owned());
+    if !value.is_object() {
+        return Err(missing("a mapping was expected"));
+    }
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if kind.is_empty() {
+        return Err(missing("`kind` is missing or not a string"));
+    }
+    let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    if name.is_empty() && !kind.ends_with("List") {
+        return Err(missing("`metadata.name` is missing or not a string"));
+    }
+    match value.pointer("/metadata/namespace") {
+        None | Some(Value::Null | Value::String(_)) => {}
+        Some(_) => return Err(missing("`metadata.namespace` must be a string; quote it")),
+    }
+    for field in ["labels", "annotations"] {
+        check_pairs(value, field)?;
+    }
+    Ok(())
+}
+
+/// Labels and annotations are mappings of strings.
+fn check_pairs(value: &Value, field: &str) -> Result<(), Problem> {
+    match value.get("metadata").and_then(|metadata| metadata.get(field)) {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Object(_)) => Ok(()),
+        Some(_) => Err(Problem::NotAnObject(format!("`metadata.{field}` must be a mapping"))),
+    }
+}
+
+/// The objects of a whole file.
+pub fn of_file(text: &str, file: &TreePath, limits: &Limits) -> Result<Vec<Resource>, Error> {
+    resources(text, &Place::of(file), limits)
+}

@@ -1,0 +1,103 @@
+//! The objects of a kustomization in their order, no two with the same identity.
+
+use super::{Behavior, Id, Resource};
+use crate::error::{Error, Place, Problem};
+use std::collections::HashMap;
+
+/// Objects in the order in which they were added.
+#[derive(Debug, Default)]
+pub struct ResourceList {
+    items: Vec<Resource>,
+    /// Present identity to index; `None` while identities may have changed.
+    index: Option<HashMap<Id, usize>>,
+}
+
+impl ResourceList {
+    pub fn iter(&self) -> impl Iterator<Item = &Resource> {
+        self.items.iter()
+    }
+
+    pub fn as_slice(&self) -> &[Resource] {
+        &self.items
+    }
+
+    /// The objects, for changing them in place.
+    pub fn items_mut(&mut self) -> &mut Vec<Resource> {
+        self.index = None;
+        &mut self.items
+    }
+
+    pub fn into_items(self) -> Vec<Resource> {
+        self.items
+    }
+
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    fn index(&mut self) -> &mut HashMap<Id, usize> {
+        self.index.get_or_insert_with(|| self.items.iter().enumerate().map(|(at, item)| (item.id(), at)).collect())
+    }
+
+    /// Adds an object; an error if its identity is taken.
+    pub fn append(&mut self, resource: Resource) -> Result<(), Error> {
+        let (id, next) = (resource.id(), self.items.len());
+        if let Some(&at) = self.index().get(&id) {
+            return Err(duplicate(&id, &self.items[at].place, resource.place));
+        }
+        self.index().insert(id, next);
+        self.items.push(resource);
+        Ok(())
+    }
+
+    /// Adds objects one by one.
+    pub fn append_all(&mut self, resources: impl IntoIterator<Item = Resource>) -> Result<(), Error> {
+        resources.into_iter().try_for_each(|resource| self.append(resource))
+    }
+
+    /// After changes: an error if two objects now have the same identity.
+    pub fn check_unique(&mut self) -> Result<(), Error> {
+        let mut seen: HashMap<Id, usize> = HashMap::with_capacity(self.items.len());
+        for (at, item) in self.items.iter().enumerate() {
+            if let Some(first) = seen.insert(item.id(), at) {
+                return Err(duplicate(&item.id(), &self.items[first].place, item.place.clone()));
+            }
+        }
+        self.index = Some(seen);
+        Ok(())
+    }
+
+    /// Adds a generated object, or merges it into the one of the same name, as its behavior says.
+    pub fn absorb(&mut self, mut resource: Resource) -> Result<(), Error> {
+        let id = resource.id();
+        let matches: Vec<usize> = (0..self.items.len()).filter(|at| self.items[*at].is_or_was(&id)).collect();
+        match (matches.as_slice(), resource.behavior) {
+            ([], Behavior::Create) => self.append(resource),
+            ([], _) => {
+                let what = format!("{id}; `behavior: merge` and `replace` need an object to start from");
+                Err(Error::new(resource.place, Problem::NoMatch(what)))
+            }
+            ([at], Behavior::Create) => {
+                let problem = Problem::DuplicateObject(
+                    id.to_string(),
+                    format!(" at {}; or set `behavior: merge` or `replace`", self.items[*at].place),
+                );
+                Err(Error::new(resource.place, problem))
+            }
+            ([at], behavior) => {
+                crate::generate::merge_into(&self.items[*at], &mut resource, behavior);
+                self.index = None;
+                self.items[*at] = resource;
+                Ok(())
+            }
+            (several, _) => {
+                let names: Vec<String> = several.iter().map(|at| self.items[*at].id().to_string()).collect();
+                Err(Error::new(resource.place, Problem::Ambiguous(id.to_string(), names.join(", "))))
+            }
+        }
+    }
+}
+
+fn duplicate(id: &Id, first: &Place, second: Place) -> Error {
+    Error::new(second, Problem::DuplicateObject(id.to_string(), format!(" at {first}")))
+}

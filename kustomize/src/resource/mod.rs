@@ -1,0 +1,163 @@
+//! An object on its way through a rendering: its content, and what it was called before.
+
+mod expand;
+mod gvk;
+mod id;
+mod list;
+
+pub use expand::{of_file, resources};
+pub use gvk::Gvk;
+pub use id::Id;
+pub use list::ResourceList;
+
+use crate::error::Place;
+use serde_json::{Map, Value};
+
+/// An object with its history. Names change on the way; references and patches may use any of them.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    pub value: Value,
+    /// Where the object was read, for messages.
+    pub place: Place,
+    previous: Vec<Previous>,
+    /// Prefixes given to the name, innermost first.
+    pub prefixes: Vec<String>,
+    /// Suffixes given to the name, innermost first.
+    pub suffixes: Vec<String>,
+    /// How a generated object meets one of the same name.
+    pub behavior: Behavior,
+    /// Whether the name gets a hash of the content in the end.
+    pub needs_hash: bool,
+}
+
+/// What the object was called before a change.
+#[derive(Clone, Debug)]
+struct Previous {
+    name: String,
+    namespace: String,
+    kind: String,
+}
+
+/// How a generated object meets an existing one of the same name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Behavior {
+    #[default]
+    Create,
+    Replace,
+    Merge,
+}
+
+impl Resource {
+    pub fn new(value: Value, place: Place) -> Self {
+        Self {
+            value,
+            place,
+            previous: Vec::new(),
+            prefixes: Vec::new(),
+            suffixes: Vec::new(),
+            behavior: Behavior::Create,
+            needs_hash: false,
+        }
+    }
+
+    pub fn kind(&self) -> &str {
+        text(&self.value, "kind")
+    }
+
+    pub fn gvk(&self) -> Gvk {
+        Gvk::of(&self.value)
+    }
+
+    pub fn name(&self) -> &str {
+        self.metadata().map_or("", |metadata| text_in(metadata, "name"))
+    }
+
+    pub fn namespace(&self) -> &str {
+        self.metadata().map_or("", |metadata| text_in(metadata, "namespace"))
+    }
+
+    pub fn metadata(&self) -> Option<&Map<String, Value>> {
+        self.value.get("metadata")?.as_object()
+    }
+
+    /// The mapping `metadata`, made if it is missing or null.
+    pub fn metadata_mut(&mut self) -> Option<&mut Map<String, Value>> {
+        let metadata = self.value.as_object_mut()?.entry("metadata").or_insert(Value::Null);
+        if metadata.is_null() {
+            *metadata = Value::Object(Map::new());
+        }
+        metadata.as_object_mut()
+    }
+
+    pub fn labels(&self) -> Option<&Map<String, Value>> {
+        self.metadata()?.get("labels")?.as_object()
+    }
+
+    pub fn annotations(&self) -> Option<&Map<String, Value>> {
+        self.metadata()?.get("annotations")?.as_object()
+    }
+
+    pub fn set_name(&mut self, name: String) {
+        if let Some(metadata) = self.metadata_mut() {
+            metadata.insert("name".to_owned(), Value::String(name));
+        }
+    }
+
+    /// Sets the namespace, or removes the field if it is empty.
+    pub fn set_namespace(&mut self, namespace: &str) {
+        if let Some(metadata) = self.metadata_mut() {
+            match namespace {
+                "" => metadata.remove("namespace"),
+                name => metadata.insert("namespace".to_owned(), Value::String(name.to_owned())),
+            };
+        }
+    }
+
+    /// Who the object is now.
+    pub fn id(&self) -> Id {
+        Id::new(self.gvk(), self.name(), self.namespace())
+    }
+
+    /// Who the object was when it was read.
+    pub fn original_id(&self) -> Id {
+        self.previous_ids().next().unwrap_or_else(|| self.id())
+    }
+
+    /// Every former identity, oldest first; without the present one.
+    pub fn previous_ids(&self) -> impl Iterator<Item = Id> {
+        self.previous.iter().map(|previous| {
+            let gvk = Gvk { kind: previous.kind.clone(), ..self.gvk() };
+            Id::new(gvk, &previous.name, &previous.namespace)
+        })
+    }
+
+    pub fn previous_names(&self) -> impl Iterator<Item = &str> {
+        self.previous.iter().map(|previous| previous.name.as_str())
+    }
+
+    /// Keeps the present identity as a former one; call before a change of name, namespace or kind.
+    pub fn remember(&mut self) {
+        let id = self.id();
+        self.previous.push(Previous { name: id.name, namespace: id.namespace, kind: id.gvk.kind });
+    }
+
+    /// Takes over the history of the object that this one replaces.
+    pub fn inherit(&mut self, older: &Self) {
+        self.previous.clone_from(&older.previous);
+        self.prefixes.clone_from(&older.prefixes);
+        self.suffixes.clone_from(&older.suffixes);
+    }
+
+    /// Whether the identity is one that the object has or had.
+    pub fn is_or_was(&self, id: &Id) -> bool {
+        self.id() == *id || self.previous_ids().any(|previous| previous == *id)
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn text_in<'a>(map: &'a Map<String, Value>, key: &str) -> &'a str {
+    map.get(key).and_then(Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,72 @@
+//! Reading files for kustomizations: limits, UTF-8, and the restriction to a kustomization's directory.
+
+use crate::error::{Error, Place, Problem};
+use crate::fs::{FileKind, FileSystem, Found};
+use crate::options::{LoadRestrictor, Options};
+use crate::path::TreePath;
+
+/// The tree that is rendered, with the caller's choices.
+#[derive(Clone, Copy)]
+pub struct Source<'s> {
+    pub fs: &'s dyn FileSystem,
+    pub options: &'s Options,
+}
+
+impl Source<'_> {
+    /// Follows a path; `place` is blamed if the file system fails.
+    pub fn find(&self, path: &TreePath, place: &Place) -> Result<Option<Found>, Error> {
+        self.fs.find(path).map_err(|source| Error::new(place.clone(), Problem::Read(source)))
+    }
+
+    /// The bytes of a real path.
+    pub fn bytes(&self, path: &TreePath) -> Result<Vec<u8>, Error> {
+        let bytes = self.fs.read(path).map_err(|source| Error::new(Place::of(path), Problem::Read(source)))?;
+        let limit = self.options.limits.file_bytes;
+        match bytes.len() > limit {
+            true => Err(Error::new(Place::of(path), Problem::TooLarge(limit, "bytes"))),
+            false => Ok(bytes),
+        }
+    }
+
+    /// The text of a real path.
+    pub fn text(&self, path: &TreePath) -> Result<String, Error> {
+        String::from_utf8(self.bytes(path)?).map_err(|_| Error::new(Place::of(path), Problem::NotUtf8))
+    }
+
+    /// The names in a real directory.
+    pub fn list(&self, path: &TreePath) -> Result<Vec<String>, Error> {
+        self.fs.list(path).map_err(|source| Error::new(Place::of(path), Problem::Read(source)))
+    }
+
+    /// The file that a kustomization in `root` names. `Ok(None)` if nothing or no file is there.
+    pub fn file(&self, root: &TreePath, name: &str, place: &Place) -> Result<Option<TreePath>, Error> {
+        let Some(path) = root.join(name) else {
+            return Err(Error::new(place.clone(), Problem::OutsideTree(name.to_owned())));
+        };
+        let Some(found) = self.find(&path, place)?.filter(|found| found.kind == FileKind::File) else {
+            return Ok(None);
+        };
+        let restricted = self.options.load_restrictor == LoadRestrictor::RootOnly;
+        if restricted && !found.path.is_within(root) {
+            return Err(Error::new(place.clone(), Problem::OutsideRoot(name.to_owned(), root.to_string())));
+        }
+        Ok(Some(found.path))
+    }
+
+    /// The same, where nothing else than a file will do.
+    pub fn required_file(&self, root: &TreePath, name: &str, place: &Place) -> Result<TreePath, Error> {
+        self.file(root, name, place)?.ok_or_else(|| Error::new(place.clone(), Problem::Missing(name.to_owned())))
+    }
+
+    /// The directory that a kustomization in `root` names.
+    pub fn directory(&self, root: &TreePath, name: &str, place: &Place) -> Result<TreePath, Error> {
+        let Some(path) = root.join(name) else {
+            return Err(Error::new(place.clone(), Problem::OutsideTree(name.to_owned())));
+        };
+        match self.find(&path, place)? {
+            Some(Found { path, kind: FileKind::Directory }) => Ok(path),
+            Some(_) => Err(Error::new(place.clone(), Problem::Invalid(format!("`{name}` must be a directory")))),
+            None => Err(Error::new(place.clone(), Problem::Missing(name.to_owned()))),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! YAML as the reference reads and writes it: events come from `granit-parser` (the parser beneath
+//! serde-saphyr); which plain scalar means what is decided here, because the reference's rules are
+//! neither YAML 1.1 nor 1.2, and depend on whether it reads an object or a kustomization.
+
+mod emit;
+mod node;
+mod order;
+mod parse;
+mod scalar;
+mod timestamp;
+
+pub use emit::emit;
+pub use node::{Entry, Node, NodeKind};
+pub use parse::{documents, single};
+pub use scalar::Dialect;
