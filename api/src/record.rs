@@ -4,7 +4,7 @@ use crate::{
     bundle::{DialTarget, Identity},
     digest::Digest,
     kinds::Access,
-    name::{ClusterName, Commit, Generation, Namespace},
+    name::{ClusterName, Commit, Generation, Namespace, Uid},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct EnvironmentRecord {
     pub last_change: Timestamp,
     /// When its ttl ends.
     pub expires_at: Option<Timestamp>,
+    /// Digest of the file that declares it; none for a derived one. A changed file begins its ttl anew.
+    #[serde(default)]
+    pub declaration: Option<Digest>,
     /// Of a Branch: the commit that it was rendered from.
     pub head: Option<Commit>,
     /// The commit of the config repository, or of the catalog's own source, that it was rendered from.
@@ -106,6 +109,17 @@ pub enum Evidence {
         /// When.
         at: Timestamp,
     },
+    /// A commit of the config repository places it elsewhere or makes something else of it: this life ends, and a new
+    /// one begins there.
+    Moved {
+        /// That commit.
+        commit: Commit,
+    },
+    /// Another life of the same environment, which a cluster already held, was adopted after the store was lost.
+    Superseded {
+        /// The life that stays.
+        by: Uid,
+    },
 }
 
 impl fmt::Display for Evidence {
@@ -121,6 +135,8 @@ impl fmt::Display for Evidence {
             }
             Self::FileGone { commit } => write!(f, "its file is gone since config commit {commit}"),
             Self::TtlEnded { at } => write!(f, "its ttl ended at {at}"),
+            Self::Moved { commit } => write!(f, "config commit {commit} places it elsewhere"),
+            Self::Superseded { by } => write!(f, "its earlier life {by} was adopted"),
         }
     }
 }
