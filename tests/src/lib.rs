@@ -1,0 +1,3 @@
+//! The real parts that lapdev's tests and demo run on. Nothing that is shipped depends on this crate.
+
+pub mod cluster;
