@@ -2,7 +2,8 @@
 //!
 //! Authority [`AUTHORITY`]: `POST /control` is one long-lived exchange of JSON lines, [`HubMessage`] in the request's
 //! body and [`AgentMessage`] in the response's; `PUT /bundles/{sha256}` brings one bundle, gzip-encoded, and is
-//! answered 204, or 422 when the digest is not that of the decoded bytes. Any other request that carries
+//! answered 204, or 422 when the digest is not that of the decoded bytes; `GET /inventory` is answered with an
+//! [`Inventory`]. Any other request that carries
 //! [`FORWARD_HEADER`] (`<uid>/<namespace>/<service>/<port>`) is a preview's and goes to that service, if a bundle which
 //! the agent holds declares it; else 403.
 //!
@@ -27,6 +28,14 @@ pub const PROTOCOL: u32 = 1;
 pub const AUTHORITY: &str = "agent.lapdev.internal";
 /// Marks a preview's request and names its target.
 pub const FORWARD_HEADER: &str = "lapdev-forward";
+/// Marks an answer as the agent's own, not the application's, and says why in one word.
+pub const ERROR_HEADER: &str = "lapdev-error";
+/// Path of the control stream.
+pub const CONTROL_PATH: &str = "/control";
+/// Bundles are put below this path, by digest.
+pub const BUNDLES_PATH: &str = "/bundles/";
+/// Path of the [`Inventory`].
+pub const INVENTORY_PATH: &str = "/inventory";
 /// Header of the WebSocket upgrade: the agent's Lease epoch (`leaseTransitions`).
 pub const EPOCH_HEADER: &str = "lapdev-epoch";
 /// Header of the WebSocket upgrade: the agent's version.
@@ -151,4 +160,42 @@ pub struct Held {
     pub generation: Generation,
     /// The bundle of that generation; none when the agent no longer has its bytes.
     pub digest: Option<Digest>,
+}
+
+/// Answers `GET /inventory`: what a cluster really holds of this control plane.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inventory {
+    /// Each environment that the agent holds.
+    pub held: Vec<InventoryItem>,
+    /// Objects that carry the control plane's label, but of no environment that the agent holds.
+    pub orphans: Vec<OrphanObject>,
+}
+
+/// One environment in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryItem {
+    /// Which.
+    pub uid: Uid,
+    /// What the agent last accepted.
+    pub generation: Generation,
+    /// What the agent last applied in full.
+    pub digest: Option<Digest>,
+    /// How many objects of it the API server lists.
+    pub objects: u64,
+}
+
+/// An object that nobody answers for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrphanObject {
+    /// Its kind, with its group (`Deployment.apps`).
+    pub kind: String,
+    /// Its namespace; none of a namespace itself.
+    pub namespace: Option<Namespace>,
+    /// Its name.
+    pub name: String,
+    /// The uid in its environment label, as it is.
+    pub environment: Option<String>,
 }
