@@ -1,0 +1,120 @@
+//! What an agent says that it holds, against what the store knows: a store that was lost or restored takes up again
+//! what lives, and no agent's generation stays ahead of the store's, or nothing could be published over it.
+
+use crate::{Store, StoreError, Topic, environments};
+use jiff::Timestamp;
+use lapdev_api::{
+    name::{ClusterName, Generation, Uid},
+    record::{EnvironmentRecord, Life},
+    wire::Held,
+};
+
+/// What became of an environment that an agent holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Adopted {
+    /// The store knew it in this cluster. Where the agent was ahead (the store was restored from a copy), its record
+    /// now has a newer generation; where it was [`Life::Closed`], it is [`Life::Closing`] again: something is left.
+    Known,
+    /// The store did not; there is now a live record of it, without a bundle.
+    Adopted,
+    /// It is placed in another cluster, or its generation is absurd: it is not this agent's to hold.
+    Refused,
+}
+
+/// Above this, counting on might overflow. No control plane of ours gets there.
+const ABSURD: Generation = Generation(1 << 62);
+
+impl Store {
+    /// Takes note of one environment that the agent of `cluster` holds.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn adopt(&self, cluster: &ClusterName, held: &Held, now: Timestamp) -> Result<Adopted, StoreError> {
+        let attempted = "take note of what an agent holds";
+        if held.generation >= ABSURD {
+            return Ok(Adopted::Refused);
+        }
+        let mut transaction = self.begin(attempted).await?;
+        let known = environments::find(&mut transaction, &held.identity.uid).await?;
+        let (adopted, record) = match known {
+            None => (Adopted::Adopted, Some(adopted_record(cluster, held, now))),
+            Some(known) if known.cluster != *cluster => (Adopted::Refused, None),
+            Some(known) => (Adopted::Known, caught_up(&known, held)),
+        };
+        if let Some(record) = record {
+            environments::write(&mut transaction, &record).await?;
+            self.commit(attempted, transaction, Some(Topic::Desired)).await?;
+        }
+        Ok(adopted)
+    }
+
+    /// An agent says that everything of a closing environment is gone: it is closed. Says whether that changed
+    /// anything; an older tombstone's confirmation, or one of another cluster's agent, does not.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn confirm_gone(
+        &self,
+        cluster: &ClusterName,
+        uid: &Uid,
+        generation: Generation,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let attempted = "close an environment";
+        let mut transaction = self.begin(attempted).await?;
+        let Some(mut record) = environments::find(&mut transaction, uid).await? else { return Ok(false) };
+        let Life::Closing { evidence, .. } = record.life else { return Ok(false) };
+        if record.cluster != *cluster || generation < record.generation {
+            return Ok(false);
+        }
+        record.life = Life::Closed { evidence, at };
+        environments::write(&mut transaction, &record).await?;
+        self.commit(attempted, transaction, Some(Topic::Desired)).await?;
+        Ok(true)
+    }
+}
+
+/// All that is known of an environment that only its agent knew. Its digest stays out: the store has no such bundle.
+fn adopted_record(cluster: &ClusterName, held: &Held, now: Timestamp) -> EnvironmentRecord {
+    EnvironmentRecord {
+        identity: held.identity.clone(),
+        cluster: cluster.clone(),
+        namespace: held.namespace.clone(),
+        owner: None,
+        life: Life::Live,
+        generation: held.generation,
+        digest: None,
+        first_seen: now,
+        last_change: now,
+        expires_at: None,
+        declaration: None,
+        head: None,
+        source: None,
+        pull_requests: Vec::new(),
+        reasons: Vec::new(),
+        previews: Vec::new(),
+        problems: Vec::new(),
+    }
+}
+
+/// The record that the agent's word asks for, if it asks for a change.
+fn caught_up(known: &EnvironmentRecord, held: &Held) -> Option<EnvironmentRecord> {
+    let mut record = known.clone();
+    if let Life::Closed { evidence, at } = &known.life {
+        record.life = Life::Closing { evidence: evidence.clone(), at: *at };
+    }
+    record.generation = match record.life {
+        // The agent's newer state gives way to ours, unless it is the same.
+        Life::Live if known.digest.is_some() && known.digest != held.digest => newer(known.generation, held.generation),
+        Life::Closing { .. } | Life::Closed { .. } => newer(known.generation, held.generation),
+        Life::Live | Life::Queued { .. } => known.generation.max(held.generation),
+    };
+    (record != *known).then_some(record)
+}
+
+/// `ours`, raised above `theirs` where theirs is ahead. A tombstone of the same generation is one that the agent has.
+fn newer(ours: Generation, theirs: Generation) -> Generation {
+    if theirs > ours { theirs.next() } else { ours }
+}

@@ -1,0 +1,91 @@
+//! Opens the database: makes it for its owner's eyes alone, brings its tables up to date, marks what a restart ended.
+
+use crate::{Store, StoreError, error::Attempt as _, notify::Topics, secrets::random};
+use lapdev_api::name::{ControlPlaneId, short_id};
+use sqlx::{
+    SqlitePool,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use std::{
+    fs::{self, DirBuilder, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// How long a statement waits for a connection, or for another process's write lock.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Readers at once; each is a thread.
+const READERS: u32 = 4;
+
+impl Store {
+    /// Opens the database at `path`, or makes it: the file for its owner alone (0600), and a missing folder too (0700).
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made or read, or when a newer lapdev has changed its tables.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private(path)?;
+        let opened = |source| StoreError::Open { path: path.to_owned(), source };
+        let writer = pool(1).connect_with(options(path)).await.map_err(opened)?;
+        let migrated = MIGRATOR.run(&writer).await;
+        migrated.map_err(|source| StoreError::Migrate { path: path.to_owned(), source })?;
+        let readers = pool(READERS).connect_with(options(path).pragma("query_only", "ON")).await.map_err(opened)?;
+        end_sessions(&writer).await?;
+        let control_plane = control_plane(&writer).await?;
+        Ok(Self { readers, writer, topics: Arc::new(Topics::new()), control_plane })
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A delivery is answered with 2xx once it is recorded: it must survive a power cut, too.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE)
+        .foreign_keys(true)
+}
+
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE).test_before_acquire(false)
+}
+
+/// SQLite gives the files beside it (`-wal`, `-shm`) the mode of the database. An existing folder is left alone: it may
+/// be shared, and belongs to whoever made it.
+fn make_private(path: &Path) -> Result<(), StoreError> {
+    let failed = |path: &Path, source| StoreError::Create { path: path.to_owned(), source };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| failed(folder, error))?;
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(|error| failed(path, error))
+        }
+        Err(error) => Err(failed(path, error)),
+    }
+}
+
+/// No agent is connected to a control plane that has just started.
+async fn end_sessions(writer: &SqlitePool) -> Result<(), StoreError> {
+    let ended = sqlx::query("UPDATE sessions SET connected = FALSE").execute(writer).await;
+    ended.attempt("mark earlier sessions as ended")?;
+    Ok(())
+}
+
+async fn control_plane(writer: &SqlitePool) -> Result<ControlPlaneId, StoreError> {
+    let attempted = "make the control plane's id";
+    let fresh = short_id(random(attempted)?);
+    let insert = "INSERT INTO documents (name, value) VALUES ('control-plane', ?1) ON CONFLICT (name) DO NOTHING";
+    sqlx::query(insert).bind(fresh).execute(writer).await.attempt(attempted)?;
+    let select = "SELECT value FROM documents WHERE name = 'control-plane'";
+    let id: String = sqlx::query_scalar(select).fetch_one(writer).await.attempt("read the control plane's id")?;
+    crate::convert::parse("the control plane's id", &id)
+}

@@ -1,0 +1,149 @@
+//! Agents' sessions: one for each cluster, fenced by the epoch of the agent's Lease, so that an agent that lost it does
+//! not push out the one that holds it.
+
+use crate::{
+    Store, StoreError, Topic,
+    convert::{parse, signed, time, unsigned},
+    error::Attempt as _,
+};
+use jiff::{SignedDuration, Timestamp};
+use lapdev_api::name::ClusterName;
+
+/// How long a session that ended keeps lower epochs out. An agent that lost its Lease knows it well within this; a
+/// cluster that was built anew, whose Lease counts from zero, is not kept out for good.
+pub const EPOCH_KEPT: SignedDuration = SignedDuration::from_mins(2);
+
+/// The newest session of one cluster's agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSession {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// Whether it is open.
+    pub connected: bool,
+    /// When the agent was last heard of.
+    pub last_seen: Timestamp,
+    /// The agent's version.
+    pub agent_version: String,
+    /// The API server's version, once the agent has said it.
+    pub kubernetes: Option<String>,
+    /// The epoch of the agent's Lease.
+    pub epoch: u64,
+}
+
+type Row = (String, bool, i64, String, Option<String>, i64);
+
+impl Store {
+    /// A session opens. False: one of a higher epoch is open, or was until [`EPOCH_KEPT`] ago; this one must stand by.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn session_opened(
+        &self,
+        cluster: &ClusterName,
+        epoch: u64,
+        agent_version: &str,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let attempted = "open a session";
+        let mut transaction = self.begin(attempted).await?;
+        let upsert = sqlx::query(
+            "INSERT INTO sessions (cluster, epoch, opened_at, last_seen, connected, agent_version, kubernetes)
+             VALUES (?1, ?2, ?3, ?3, TRUE, ?4, NULL)
+             ON CONFLICT (cluster) DO UPDATE SET epoch = excluded.epoch, opened_at = excluded.opened_at,
+                 last_seen = excluded.last_seen, connected = TRUE, agent_version = excluded.agent_version
+             WHERE sessions.epoch <= excluded.epoch OR (NOT sessions.connected AND sessions.last_seen < ?5)",
+        )
+        .bind(cluster.as_str())
+        .bind(signed(attempted, epoch)?)
+        .bind(at.as_microsecond())
+        .bind(agent_version)
+        .bind(at.saturating_sub(EPOCH_KEPT).unwrap_or(Timestamp::MIN).as_microsecond());
+        if upsert.execute(&mut *transaction).await.attempt(attempted)?.rows_affected() == 0 {
+            return Ok(false);
+        }
+        self.commit(attempted, transaction, Some(Topic::Status)).await?;
+        Ok(true)
+    }
+
+    /// The agent of the open session was heard of; `kubernetes` when it said its API server's version. Nobody is
+    /// notified unless that version is news.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn session_seen(
+        &self,
+        cluster: &ClusterName,
+        epoch: u64,
+        kubernetes: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let attempted = "note that an agent was heard of";
+        let mut transaction = self.begin(attempted).await?;
+        let epoch = signed(attempted, epoch)?;
+        let news = sqlx::query(
+            "UPDATE sessions SET kubernetes = ?3
+             WHERE cluster = ?1 AND epoch = ?2 AND ?3 IS NOT NULL AND COALESCE(kubernetes, '') <> ?3",
+        );
+        let news = news.bind(cluster.as_str()).bind(epoch).bind(kubernetes);
+        let news = news.execute(&mut *transaction).await.attempt(attempted)?.rows_affected() > 0;
+        let seen = "UPDATE sessions SET last_seen = ?3 WHERE cluster = ?1 AND epoch = ?2 AND last_seen < ?3";
+        let seen = sqlx::query(seen).bind(cluster.as_str()).bind(epoch).bind(at.as_microsecond());
+        seen.execute(&mut *transaction).await.attempt(attempted)?;
+        self.commit(attempted, transaction, news.then_some(Topic::Status)).await
+    }
+
+    /// A session ended. `opened_at` is what [`Self::session_opened`] was given: the end of an earlier connection of
+    /// the same agent, learnt late, must not end the present one.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn session_closed(
+        &self,
+        cluster: &ClusterName,
+        epoch: u64,
+        opened_at: Timestamp,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let attempted = "close a session";
+        let mut transaction = self.begin(attempted).await?;
+        let update = sqlx::query(
+            "UPDATE sessions SET connected = FALSE, last_seen = ?4
+             WHERE cluster = ?1 AND epoch = ?2 AND opened_at = ?3 AND connected",
+        )
+        .bind(cluster.as_str())
+        .bind(signed(attempted, epoch)?)
+        .bind(opened_at.as_microsecond())
+        .bind(at.as_microsecond());
+        let ended = update.execute(&mut *transaction).await.attempt(attempted)?.rows_affected() > 0;
+        self.commit(attempted, transaction, ended.then_some(Topic::Status)).await
+    }
+
+    /// The newest session of each cluster that ever had one, by name.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn sessions(&self) -> Result<Vec<ClusterSession>, StoreError> {
+        let select = sqlx::query_as(
+            "SELECT cluster, connected, last_seen, agent_version, kubernetes, epoch FROM sessions ORDER BY cluster",
+        );
+        let rows: Vec<Row> = select.fetch_all(&self.readers).await.attempt("list sessions")?;
+        rows.into_iter().map(read).collect()
+    }
+}
+
+fn read((cluster, connected, last_seen, agent_version, kubernetes, epoch): Row) -> Result<ClusterSession, StoreError> {
+    let last_seen = time("the time of the session of", &cluster, last_seen)?;
+    let epoch = unsigned("the epoch of", &cluster, epoch)?;
+    Ok(ClusterSession {
+        cluster: parse("the cluster", &cluster)?,
+        connected,
+        last_seen,
+        agent_version,
+        kubernetes,
+        epoch,
+    })
+}
