@@ -1,2 +1,42 @@
-//! lapdev
-fn main() {}
+//! The `lapdev` command. It has no logic of its own: it reads arguments and settings, calls the part that knows, and
+//! prints. Data goes to stdout, messages to stderr; `exit` has the exit codes.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command is for")]
+
+mod args;
+mod client;
+mod command;
+mod exit;
+mod output;
+mod settings;
+
+use args::{Cli, Command};
+use clap::Parser;
+use command::{audit, explain, get, render, serve, token, validate};
+use exit::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // One TLS provider for every part; installing it can only fail when it already is.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Validate { dir, path, output } => validate::run(&dir, &path, output),
+        Command::Render(render) => render::run(&render),
+        Command::Serve { config } => block_on(serve::run(&config)),
+        Command::Get { what } => block_on(get::run(what)),
+        Command::Explain { name, server } => block_on(explain::run(&name, &server)),
+        Command::Audit { output, server } => block_on(audit::run(output, &server)),
+        Command::Token { what } => block_on(token::run(what)),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Runtime::new().map_err(Failure::not_fine)?.block_on(command)
+}

@@ -1,0 +1,42 @@
+# The two commands that a person needs are `make demo` and `make test`; each installs or builds what it lacks.
+SHELL := /bin/bash
+CARGO ?= cargo
+
+.PHONY: help packages tools demo test bench fmt lint deny docs ci clean
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+packages: ## Debian packages that the build and the real parts need (installs them when root)
+	@tests/tools/debian-packages
+
+tools: packages ## Kubernetes, CoreDNS and helm, built once from source into a cache outside this tree
+	@tests/tools/build
+
+demo: tools ## a pull request becomes running pods on a real Kubernetes, start to end
+	@$(CARGO) build --profile fast --bins
+	@target/fast/demo
+
+test: tools ## every test, the ones on a real API server and on a real node included
+	@tests/run
+
+bench: tools ## speed, each figure beside its floor or its peer in the same run
+	@$(CARGO) build --profile fast --bins
+	@target/fast/bench
+
+fmt: ## formatting, as CI wants it
+	@$(CARGO) fmt --all
+
+lint: ## clippy, warnings denied
+	@$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+deny: ## licences, sources and double versions of dependencies
+	@tests/tools/deny
+
+docs: ## API documentation, warnings denied
+	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+ci: ## everything that a change must pass
+	@bash .ci/run
+
+clean: ## build output of this tree (the tools' cache stays)
+	@$(CARGO) clean

@@ -1,0 +1,191 @@
+//! The command line: names, flags and environment variables that scripts count on.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Branch environments for Kubernetes, declared in git.
+#[derive(Debug, Parser)]
+#[command(name = "lapdev", version, after_help = "Exit codes: 0 fine, 1 the input or state is not fine, 2 usage, 3 could not reach.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the control plane
+    Serve {
+        /// Its settings; lapdev.toml.example explains each
+        #[arg(long, default_value = "lapdev.toml")]
+        config: PathBuf,
+    },
+    /// Check a config repository's folder and print every error as path:line:column
+    Validate {
+        /// The config repository's work tree
+        dir: PathBuf,
+        /// The folder in it that lapdev reads
+        #[arg(long, default_value = "lapdev")]
+        path: String,
+        /// How to print
+        #[arg(short, long, default_value = "text")]
+        output: ReportFormat,
+    },
+    /// Print the objects of a kustomization, as `kubectl kustomize` does
+    Render(Render),
+    /// Show environments or clusters
+    Get {
+        /// Which
+        #[command(subcommand)]
+        what: Get,
+    },
+    /// Say why an environment exists, why each of its workloads runs, and how they are
+    Explain {
+        /// The environment
+        name: String,
+        /// The control plane
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Join git, forge and clusters; exit 1 on anything left behind or missing
+    Audit {
+        /// How to print
+        #[arg(short, long, default_value = "table")]
+        output: Format,
+        /// The control plane
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Make, list and revoke the tokens that clusters' agents connect with
+    Token {
+        /// Which
+        #[command(subcommand)]
+        what: Token,
+    },
+}
+
+/// `lapdev render`.
+#[derive(Debug, Args)]
+pub struct Render {
+    /// A folder with a kustomization file
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Whether files outside of the folder may be read
+    #[arg(long, default_value = "LoadRestrictionsRootOnly")]
+    pub load_restrictor: LoadRestrictor,
+    /// Add the label app.kubernetes.io/managed-by
+    #[arg(long)]
+    pub enable_managedby_label: bool,
+}
+
+/// Whether files outside of the folder may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LoadRestrictor {
+    /// They may not
+    #[value(name = "LoadRestrictionsRootOnly")]
+    RootOnly,
+    /// They may
+    #[value(name = "LoadRestrictionsNone")]
+    None,
+}
+
+/// `lapdev get`.
+#[derive(Debug, Subcommand)]
+pub enum Get {
+    /// Every environment
+    Environments(List),
+    /// One environment
+    Environment {
+        /// Its name
+        name: String,
+        /// As for lists
+        #[command(flatten)]
+        list: List,
+    },
+    /// Every cluster
+    Clusters(List),
+}
+
+/// What every listing takes.
+#[derive(Debug, Args)]
+pub struct List {
+    /// How to print
+    #[arg(short, long, default_value = "table")]
+    pub output: Format,
+    /// The control plane
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `lapdev token`.
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// Make one and print it: it is shown only now
+    Create {
+        /// The cluster
+        cluster: String,
+        /// The control plane
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// List a cluster's, without the secrets
+    List {
+        /// The cluster
+        cluster: String,
+        /// How to print
+        #[arg(short, long, default_value = "table")]
+        output: Format,
+        /// The control plane
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Revoke one, which ends its agent's session, or all of a cluster's
+    Revoke {
+        /// The cluster
+        cluster: String,
+        /// As `token list` names it
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// Every one of the cluster
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+        /// The control plane
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// Which control plane, and as whom.
+#[derive(Debug, Clone, Args)]
+pub struct ServerArgs {
+    /// Its address
+    #[arg(long, env = "LAPDEV_SERVER", default_value = "https://127.0.0.1:8443")]
+    pub server: String,
+    /// The file with its admin token: admin.token in its data folder
+    #[arg(long, env = "LAPDEV_ADMIN_TOKEN_FILE")]
+    pub admin_token_file: PathBuf,
+    /// A certificate authority to trust besides the system's, PEM
+    #[arg(long, env = "LAPDEV_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How to print data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// As the API answers
+    Json,
+    /// The same as YAML
+    Yaml,
+}
+
+/// How to print a report of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// A line each
+    Text,
+    /// For programs
+    Json,
+}

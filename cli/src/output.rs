@@ -1,0 +1,54 @@
+//! Printing data: tables for people, JSON and YAML as the API answers. Data goes to stdout, messages to stderr.
+
+use crate::{args::Format, exit::Failure};
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use serde::Serialize;
+
+/// One row of a table per item.
+pub trait Row {
+    /// The table's head.
+    const HEAD: &'static [&'static str];
+    /// The item's cells.
+    fn cells(&self) -> Vec<String>;
+}
+
+/// Prints `items` as a table, or `whole` as JSON or YAML.
+pub fn print<R: Row>(format: Format, whole: &impl Serialize, items: &[R]) -> Result<(), Failure> {
+    match format {
+        Format::Table => println!("{}", table(items)),
+        Format::Json => println!("{}", serde_json::to_string_pretty(whole).map_err(Failure::not_fine)?),
+        Format::Yaml => print!("{}", serde_saphyr::to_string(whole).map_err(Failure::not_fine)?),
+    }
+    Ok(())
+}
+
+fn table<R: Row>(items: &[R]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(R::HEAD.to_vec());
+    table.add_rows(items.iter().map(Row::cells));
+    table
+}
+
+/// How long ago, in the two largest units at most: `3d4h`, `12m`, `5s`.
+pub fn age(since: jiff::Timestamp, now: jiff::Timestamp) -> String {
+    let seconds = now.duration_since(since).as_secs().max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, m) => format!("{m}m"),
+        (0, h, m) => format!("{h}h{m}m"),
+        (d, h, _) => format!("{d}d{h}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_shows_its_two_largest_units() {
+        let at = |seconds| jiff::Timestamp::from_second(seconds).expect("in range");
+        let ages = [5, 720, 7_500, 100_000].map(|seconds| age(at(0), at(seconds)));
+        assert_eq!(ages, ["5s", "12m", "2h5m", "1d3h"]);
+    }
+}

@@ -1,0 +1,105 @@
+//! Everything that lapdev has in a cluster, normalised: two runs that end in the same state have the same dump.
+//!
+//! What the API server or a controller makes up is left out (uids, versions, times, status, generated names), and the
+//! environments' random uids are replaced by their names.
+
+use super::Error;
+use crate::cluster::ApiCluster;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Made up by the API server or by controllers.
+const VOLATILE: [&str; 7] =
+    ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "ownerReferences", "selfLink"];
+
+/// Kinds that controllers make from ours, with names of their own.
+const DERIVED: [&str; 8] =
+    ["Pod", "ReplicaSet", "ControllerRevision", "EndpointSlice", "Endpoints", "Event", "Lease", "PodMetrics"];
+
+/// The namespaces that carry our label.
+pub async fn environment_namespaces(cluster: &ApiCluster) -> Result<Vec<String>, Error> {
+    let list = cluster.kubectl(&["get", "namespaces", "-l", "lapdev.dev/environment", "-o", "json"], "").await?;
+    let list: Value = serde_json::from_str(&list)?;
+    Ok(items(&list).filter_map(|item| item.pointer("/metadata/name")?.as_str().map(str::to_owned)).collect())
+}
+
+/// `kind/namespace/name` → the object, for every object in the environments' namespaces.
+pub async fn dump(cluster: &ApiCluster) -> Result<BTreeMap<String, Value>, Error> {
+    let kinds = cluster.kubectl(&["api-resources", "--verbs=list", "--namespaced", "-o", "name"], "").await?;
+    let kinds: Vec<_> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
+    let mut whole = BTreeMap::new();
+    for namespace in environment_namespaces(cluster).await? {
+        let list = cluster.kubectl(&["get", &kinds.join(","), "-n", &namespace, "-o", "json"], "").await?;
+        let list: Value = serde_json::from_str(&list)?;
+        let kept = items(&list).filter(|item| !DERIVED.contains(&item["kind"].as_str().unwrap_or_default()));
+        whole.extend(kept.map(|item| (name_of(item), normalise(item.clone()))));
+    }
+    let names = environment_names(&whole);
+    Ok(whole.into_iter().map(|(key, value)| (rename(&key, &names), renamed(&value, &names))).collect())
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().into_iter().flatten()
+}
+
+fn name_of(item: &Value) -> String {
+    let text = |pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    format!("{}/{}/{}", text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
+}
+
+fn normalise(mut item: Value) -> Value {
+    if let Some(object) = item.as_object_mut() {
+        object.remove("status");
+        object.get_mut("metadata").and_then(Value::as_object_mut).into_iter().for_each(strip);
+        object.get_mut("spec").and_then(Value::as_object_mut).into_iter().for_each(|spec| {
+            for assigned in ["clusterIP", "clusterIPs", "nodePort", "healthCheckNodePort"] {
+                spec.remove(assigned);
+            }
+        });
+        // An ApplySet's parent keeps the compressed bundle, which holds the random uid.
+        object.remove("binaryData");
+    }
+    item
+}
+
+fn strip(metadata: &mut Map<String, Value>) {
+    for field in VOLATILE {
+        metadata.remove(field);
+    }
+    if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+        // How often something was published, and the digest of bytes with a random uid in them, differ from run to run.
+        for made_up in ["lapdev.dev/generation", "lapdev.dev/digest", "deployment.kubernetes.io/revision"] {
+            annotations.remove(made_up);
+        }
+    }
+}
+
+/// uid → name, from the ApplySets' parents.
+fn environment_names(objects: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
+    let parent = |value: &Value| {
+        let name = value.pointer("/metadata/annotations/lapdev.dev~1environment-name")?.as_str()?.to_owned();
+        let uid = value.pointer("/metadata/labels/lapdev.dev~1environment")?.as_str()?.to_owned();
+        Some((uid, name))
+    };
+    objects.values().filter_map(parent).collect()
+}
+
+fn rename(text: &str, names: &BTreeMap<String, String>) -> String {
+    let text = names.iter().fold(text.to_owned(), |text, (uid, name)| text.replace(uid, &format!("<{name}>")));
+    // An ApplySet's id is a hash of its parent's random name.
+    match text.strip_prefix("applyset-") {
+        Some(_) => "applyset-<hash>".to_owned(),
+        None => text,
+    }
+}
+
+fn renamed(value: &Value, names: &BTreeMap<String, String>) -> Value {
+    match value {
+        Value::String(text) => Value::String(rename(text, names)),
+        Value::Array(list) => list.iter().map(|item| renamed(item, names)).collect(),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, item)| (rename(key, names), renamed(item, names))).collect())
+        }
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,19 @@
+//! The whole of lapdev on a stage: git repositories, the GitHub double, `lapdev serve` and an agent, as the processes
+//! that users run, against whichever cluster a test or the demo brings. Everything ends with the stage.
+
+mod agent;
+mod control_plane;
+mod dump;
+mod programs;
+mod repository;
+mod wait;
+
+pub use agent::AgentProcess;
+pub use control_plane::{ControlPlane, Place, Setup};
+pub use dump::{dump, environment_namespaces};
+pub use programs::{Program, Running};
+pub use repository::Repository;
+pub use wait::{until, within};
+
+/// What can go wrong on a stage: tests and the demo only print it.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
