@@ -5,6 +5,7 @@
 
 mod complete;
 mod error;
+pub mod github;
 mod types;
 
 pub use complete::{Complete, Listing, Page, Progress};

@@ -1,0 +1,113 @@
+//! Complete listings: every page by `Link`, conditional by `ETag`, and read twice where a change between two pages
+//! could have hidden an item.
+//!
+//! GitHub numbers pages by position. When an item leaves page 1 after it was read, the first item of page 2 moves to
+//! page 1 and is in neither answer. So a listing of several pages counts only when two passes in a row saw the same
+//! items in the same places; the second one is free of charge, since every unchanged page answers 304.
+
+use super::{
+    client::{Answer, Ask, Client},
+    link,
+};
+use crate::{Complete, ForgeError, Listing, Page, Progress};
+use http::{HeaderValue, StatusCode, header};
+use lapdev_api::name::RepositoryName;
+
+/// 100,000 items. A forge that goes on longer than that is broken.
+const MOST_PAGES: usize = 1_000;
+const MOST_PASSES: usize = 4;
+
+/// One page of an earlier pass.
+#[derive(Debug, Clone)]
+pub(super) struct Remembered<T> {
+    place: String,
+    etag: Option<HeaderValue>,
+    page: Page<T>,
+}
+
+/// How the items of a page are read, each with its identity.
+pub(super) type Read<T> = fn(&[u8]) -> Result<Vec<(u64, T)>, String>;
+
+/// Which listing.
+pub(super) struct Of<'a, T> {
+    /// What is attempted and on what, for errors.
+    pub(super) what: &'a str,
+    pub(super) repository: &'a RepositoryName,
+    /// Path and query of the first page.
+    pub(super) place: String,
+    pub(super) read: Read<T>,
+}
+
+/// Reads a whole listing. `memory` is what an earlier call left there, or nothing; it is left for a later one.
+pub(super) async fn read<T: Clone>(
+    client: &Client,
+    of: &Of<'_, T>,
+    memory: &mut Vec<Remembered<T>>,
+) -> Result<Complete<Vec<T>>, ForgeError> {
+    for _ in 0..MOST_PASSES {
+        let (complete, pages) = pass(client, of, memory).await?;
+        let settled = pages.len() == 1 || same_places(&pages, memory);
+        *memory = pages;
+        if settled {
+            return Ok(complete);
+        }
+    }
+    let message = format!("it changed during each of {MOST_PASSES} readings");
+    Err(ForgeError::Partial { what: of.what.to_owned(), message })
+}
+
+async fn pass<T: Clone>(
+    client: &Client,
+    of: &Of<'_, T>,
+    memory: &[Remembered<T>],
+) -> Result<(Complete<Vec<T>>, Vec<Remembered<T>>), ForgeError> {
+    let partial = |message| ForgeError::Partial { what: of.what.to_owned(), message };
+    let mut listing = Listing::starting_at(&of.place);
+    let mut place = of.place.clone();
+    let mut pages = Vec::new();
+    while pages.len() < MOST_PAGES {
+        let known = memory.iter().find(|remembered| remembered.place == place);
+        let remembered = fetch(client, of, place, known).await?;
+        let page = remembered.page.clone();
+        pages.push(remembered);
+        match listing.with_page(page).map_err(partial)? {
+            Progress::Done(complete) => return Ok((complete, pages)),
+            Progress::More(rest, next) => (listing, place) = (rest, next),
+        }
+    }
+    Err(partial(format!("no end after {MOST_PAGES} pages")))
+}
+
+async fn fetch<T: Clone>(
+    client: &Client,
+    of: &Of<'_, T>,
+    place: String,
+    known: Option<&Remembered<T>>,
+) -> Result<Remembered<T>, ForgeError> {
+    let unless = known.and_then(|remembered| remembered.etag.as_ref());
+    let ask = Ask { unless, ..Ask::get(of.what, place.clone()) };
+    let answer = client.ask(of.repository, &ask).await?;
+    if let (StatusCode::NOT_MODIFIED, Some(known)) = (answer.status, known) {
+        return Ok(known.clone());
+    }
+    let etag = answer.headers.get(header::ETAG).cloned();
+    let page =
+        page(of, &answer, client).map_err(|message| ForgeError::Partial { what: of.what.to_owned(), message })?;
+    Ok(Remembered { place, etag, page })
+}
+
+fn page<T>(of: &Of<'_, T>, answer: &Answer, client: &Client) -> Result<Page<T>, String> {
+    if answer.status != StatusCode::OK {
+        return Err(format!("a page came with status {}", answer.status));
+    }
+    let next = link::next(&answer.headers, &client.base)?;
+    let items = (of.read)(&answer.body).map_err(|error| format!("a page cannot be read: {error}"))?;
+    Ok(Page { items, next })
+}
+
+fn same_places<T>(one: &[Remembered<T>], other: &[Remembered<T>]) -> bool {
+    let identities = |pages: &[Remembered<T>]| -> Vec<Vec<u64>> {
+        pages.iter().map(|page| page.page.items.iter().map(|(identity, _)| *identity).collect()).collect()
+    };
+    identities(one) == identities(other)
+}
