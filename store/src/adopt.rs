@@ -118,3 +118,82 @@ fn caught_up(known: &EnvironmentRecord, held: &Held) -> Option<EnvironmentRecord
 fn newer(ours: Generation, theirs: Generation) -> Generation {
     if theirs > ours { theirs.next() } else { ours }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{self, at, bundle, cluster, record, uid};
+    use crate::{Desired, Publication};
+    use lapdev_api::{digest::Digest, wire::Assignment};
+
+    #[tokio::test]
+    async fn a_store_that_was_lost_takes_up_again_what_an_agent_holds_and_deletes_nothing() {
+        let (_folder, store) = sample::store().await;
+        let held = sample::held(&record(1, 0), 7, Some(bundle(1).0));
+        assert_eq!(store.adopt(&cluster(), &held, at(5)).await.expect("adopted"), Adopted::Adopted);
+        let adopted = store.environment(&uid(1)).await.expect("read").expect("adopted");
+        assert_eq!((&adopted.life, adopted.generation, adopted.digest), (&Life::Live, Generation(7), None));
+        assert_eq!(adopted.identity, held.identity);
+        assert_eq!(store.desired(&cluster()).await.expect("read"), []);
+        let watch = store.watch(Topic::Desired);
+        assert_eq!(store.adopt(&cluster(), &held, at(6)).await.expect("known"), Adopted::Known);
+        assert_eq!(store.environment(&uid(1)).await.expect("read"), Some(adopted));
+        assert!(!watch.has_changed().expect("open"), "nothing changed");
+    }
+
+    #[tokio::test]
+    async fn an_agent_has_no_say_over_another_clusters_environment() {
+        let (_folder, store) = sample::store().await;
+        let closing =
+            EnvironmentRecord { life: Life::Closing { evidence: sample::evidence(), at: at(1) }, ..record(1, 2) };
+        store.publish(Publication { records: vec![closing.clone()], bundles: vec![] }).await.expect("published");
+        let other: ClusterName = "other".parse().expect("legal");
+        let held = sample::held(&closing, 9, None);
+        assert_eq!(store.adopt(&other, &held, at(5)).await.expect("asked"), Adopted::Refused);
+        assert!(!store.confirm_gone(&other, &uid(1), Generation(2), at(5)).await.expect("asked"));
+        assert!(!store.confirm_gone(&cluster(), &uid(1), Generation(1), at(5)).await.expect("an older tombstone"));
+        assert_eq!(store.environment(&uid(1)).await.expect("read"), Some(closing));
+        let absurd = sample::held(&record(2, 0), u64::MAX, None);
+        assert_eq!(store.adopt(&cluster(), &absurd, at(5)).await.expect("asked"), Adopted::Refused);
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_is_closed_and_told_again_to_whoever_still_holds_it() {
+        let (_folder, store) = sample::store().await;
+        let evidence = sample::evidence();
+        let closing =
+            EnvironmentRecord { life: Life::Closing { evidence: evidence.clone(), at: at(1) }, ..record(1, 2) };
+        store.publish(Publication { records: vec![closing.clone()], bundles: vec![] }).await.expect("published");
+        assert!(store.confirm_gone(&cluster(), &uid(1), Generation(2), at(5)).await.expect("closed"));
+        assert!(!store.confirm_gone(&cluster(), &uid(1), Generation(2), at(6)).await.expect("closed before"));
+        let closed = store.environment(&uid(1)).await.expect("read").expect("kept");
+        assert_eq!(closed.life, Life::Closed { evidence: evidence.clone(), at: at(5) });
+        assert_eq!(store.desired(&cluster()).await.expect("read"), []);
+        // The cluster was restored from a copy, say.
+        assert_eq!(
+            store.adopt(&cluster(), &sample::held(&closed, 4, None), at(9)).await.expect("known"),
+            Adopted::Known
+        );
+        let evidence = evidence.to_string();
+        let told = Desired::Tombstone { uid: uid(1), generation: Generation(5), evidence };
+        assert_eq!(store.desired(&cluster()).await.expect("read"), [told]);
+    }
+
+    #[tokio::test]
+    async fn a_restored_store_wins_over_a_newer_agent() {
+        let (_folder, store) = sample::store().await;
+        let (digest, bytes) = bundle(1);
+        let live = EnvironmentRecord { digest: Some(digest), ..record(1, 3) };
+        let publication = Publication { records: vec![live.clone()], bundles: vec![(digest, bytes)] };
+        store.publish(publication).await.expect("published");
+        let expect = async |held: u64, holds: Option<Digest>, generation: u64| {
+            store.adopt(&cluster(), &sample::held(&live, held, holds), at(9)).await.expect("known");
+            let assign = Desired::Assign(Assignment { uid: uid(1), generation: Generation(generation), digest });
+            assert_eq!(store.desired(&cluster()).await.expect("read"), [assign], "held {held}");
+        };
+        expect(2, None, 3).await;
+        expect(3, Some(digest), 3).await;
+        expect(8, Some(digest), 8).await;
+        expect(9, Some(bundle(2).0), 10).await;
+    }
+}

@@ -31,7 +31,7 @@ impl Store {
     ///
     /// When the database fails.
     pub async fn bundle_gzip(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
-        let select = sqlx::query_scalar("SELECT gzip FROM bundles WHERE digest = ?1").bind(digest.to_string());
+        let select = sqlx::query_scalar("SELECT gzip FROM bundles WHERE digest = $1").bind(digest.to_string());
         select.fetch_optional(&self.readers).await.attempt("read a bundle")
     }
 }
@@ -73,7 +73,7 @@ fn unpack(digest: Digest, gzip: &[u8]) -> Result<Vec<u8>, StoreError> {
 /// Stores bundles; one that is there already is the same.
 pub(crate) async fn insert(connection: &mut SqliteConnection, bundles: &[Packed]) -> Result<(), StoreError> {
     for bundle in bundles {
-        let insert = "INSERT INTO bundles (digest, gzip) VALUES (?1, ?2) ON CONFLICT (digest) DO NOTHING";
+        let insert = "INSERT INTO bundles (digest, gzip) VALUES ($1, $2) ON CONFLICT (digest) DO NOTHING";
         let insert = sqlx::query(insert).bind(bundle.digest.to_string()).bind(bundle.gzip.as_slice());
         insert.execute(&mut *connection).await.attempt("store a bundle")?;
     }
@@ -82,7 +82,7 @@ pub(crate) async fn insert(connection: &mut SqliteConnection, bundles: &[Packed]
 
 /// Whether a bundle is kept.
 pub(crate) async fn exists(connection: &mut SqliteConnection, digest: &Digest) -> Result<bool, StoreError> {
-    let select = sqlx::query_scalar("SELECT COUNT(*) FROM bundles WHERE digest = ?1").bind(digest.to_string());
+    let select = sqlx::query_scalar("SELECT COUNT(*) FROM bundles WHERE digest = $1").bind(digest.to_string());
     let count: i64 = select.fetch_one(connection).await.attempt("look for a bundle")?;
     Ok(count > 0)
 }

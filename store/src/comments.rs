@@ -29,7 +29,7 @@ impl Store {
     /// When the database fails.
     pub async fn comment(&self, repository: &RepositoryId, number: u64) -> Result<Option<CommentRecord>, StoreError> {
         let attempted = "read a comment's record";
-        let select = "SELECT comment_id, body_digest FROM comments WHERE repository_id = ?1 AND number = ?2";
+        let select = "SELECT comment_id, body_digest FROM comments WHERE repository_id = $1 AND number = $2";
         let select = sqlx::query_as(select).bind(repository.as_str()).bind(signed(attempted, number)?);
         let row: Option<(i64, String)> = select.fetch_optional(&self.readers).await.attempt(attempted)?;
         let read = |(id, digest): (i64, String)| {
@@ -52,7 +52,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let attempted = "remember a comment";
         let upsert = sqlx::query(
-            "INSERT INTO comments (repository_id, number, comment_id, body_digest) VALUES (?1, ?2, ?3, ?4)
+            "INSERT INTO comments (repository_id, number, comment_id, body_digest) VALUES ($1, $2, $3, $4)
              ON CONFLICT (repository_id, number) DO UPDATE SET comment_id = excluded.comment_id,
                  body_digest = excluded.body_digest",
         )
@@ -76,7 +76,7 @@ impl Store {
         commit: &Commit,
         context: &str,
     ) -> Result<Option<Digest>, StoreError> {
-        let select = "SELECT digest FROM commit_statuses WHERE repository_id = ?1 AND commit_id = ?2 AND context = ?3";
+        let select = "SELECT digest FROM commit_statuses WHERE repository_id = $1 AND commit_id = $2 AND context = $3";
         let select = sqlx::query_scalar(select).bind(repository.as_str()).bind(commit.as_str()).bind(context);
         let digest: Option<String> = select.fetch_optional(&self.readers).await.attempt("read a commit status")?;
         digest.map(|digest| parse("the digest of a commit status", &digest)).transpose()
@@ -97,7 +97,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let upsert = sqlx::query(
             "INSERT INTO commit_statuses (repository_id, commit_id, context, digest, written_at)
-             VALUES (?1, ?2, ?3, ?4, ?5)
+             VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (repository_id, commit_id, context) DO UPDATE SET digest = excluded.digest,
                  written_at = excluded.written_at",
         )
@@ -108,5 +108,29 @@ impl Store {
         .bind(at.as_microsecond());
         upsert.execute(&self.writer).await.attempt("remember a commit status")?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{self, at};
+
+    #[tokio::test]
+    async fn what_was_last_written_is_known_by_place() {
+        let (_folder, store) = sample::store().await;
+        let repository: RepositoryId = "42".parse().expect("legal");
+        let comment = |id, text: &str| CommentRecord { comment_id: id, body_digest: Digest::of(text.as_bytes()) };
+        assert_eq!(store.comment(&repository, 7).await.expect("read"), None);
+        store.put_comment(&repository, 7, &comment(1, "one")).await.expect("put");
+        store.put_comment(&repository, 7, &comment(1, "two")).await.expect("put");
+        store.put_comment(&repository, 8, &comment(2, "three")).await.expect("put");
+        assert_eq!(store.comment(&repository, 7).await.expect("read"), Some(comment(1, "two")));
+        let commit: Commit = "0123456789012345678901234567890123456789".parse().expect("legal");
+        let (one, two) = (Digest::of(b"pending"), Digest::of(b"success"));
+        store.put_commit_status(&repository, &commit, "lapdev", &one, at(1)).await.expect("put");
+        store.put_commit_status(&repository, &commit, "lapdev", &two, at(2)).await.expect("put");
+        assert_eq!(store.commit_status(&repository, &commit, "lapdev").await.expect("read"), Some(two));
+        assert_eq!(store.commit_status(&repository, &commit, "other").await.expect("read"), None);
     }
 }

@@ -49,7 +49,7 @@ impl Store {
         let insert = sqlx::query(
             "INSERT INTO deliveries (id, forge, event, action, repository_id, repository, received_at, ignored,
                                      processed_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
              ON CONFLICT (id) DO NOTHING",
         )
         .bind(&delivery.id)
@@ -77,7 +77,7 @@ impl Store {
     pub async fn pending_deliveries(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {
         let select = sqlx::query_as(
             "SELECT id, forge, event, action, repository_id, repository, received_at, ignored
-             FROM deliveries WHERE processed_at IS NULL ORDER BY received_at, id LIMIT ?1",
+             FROM deliveries WHERE processed_at IS NULL ORDER BY received_at, id LIMIT $1",
         );
         let rows: Vec<Row> =
             select.bind(i64::from(limit)).fetch_all(&self.readers).await.attempt("read pending deliveries")?;
@@ -96,7 +96,7 @@ impl Store {
         }
         let mut transaction = self.begin(attempted).await?;
         for id in ids {
-            let update = "UPDATE deliveries SET processed_at = ?1 WHERE id = ?2 AND processed_at IS NULL";
+            let update = "UPDATE deliveries SET processed_at = $1 WHERE id = $2 AND processed_at IS NULL";
             let update = sqlx::query(update).bind(at.as_microsecond()).bind(id);
             update.execute(&mut *transaction).await.attempt(attempted)?;
         }
@@ -110,7 +110,7 @@ impl Store {
     /// When the database fails.
     pub async fn prune_deliveries(&self, older_than: Timestamp) -> Result<u64, StoreError> {
         let attempted = "forget old deliveries";
-        let delete = sqlx::query("DELETE FROM deliveries WHERE processed_at < ?1").bind(older_than.as_microsecond());
+        let delete = sqlx::query("DELETE FROM deliveries WHERE processed_at < $1").bind(older_than.as_microsecond());
         Ok(delete.execute(&self.writer).await.attempt(attempted)?.rows_affected())
     }
 }
@@ -119,4 +119,44 @@ fn read(row: Row) -> Result<Delivery, StoreError> {
     let (id, forge, event, action, repository_id, repository, received_at, ignored) = row;
     let received_at = time("the time of the delivery", &id, received_at)?;
     Ok(Delivery { id, forge, event, action, repository_id, repository, received_at, ignored })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{self, at};
+
+    fn delivery(id: &str, seconds: i64, ignored: bool) -> Delivery {
+        Delivery {
+            id: id.to_owned(),
+            forge: "github".to_owned(),
+            event: "pull_request".to_owned(),
+            action: Some("opened".to_owned()),
+            repository_id: Some("42".to_owned()),
+            repository: Some("acme/shop".to_owned()),
+            received_at: at(seconds),
+            ignored,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_delivery_is_recorded_once_and_waits_until_it_is_processed() {
+        let (_folder, store) = sample::store().await;
+        let watch = store.watch(Topic::Deliveries);
+        let (one, two) = (delivery("b", 1, false), delivery("a", 2, false));
+        for new in [&two, &one, &delivery("c", 0, true)] {
+            assert_eq!(store.record_delivery(new).await.expect("recorded"), Recorded::New);
+        }
+        assert_eq!(*watch.borrow(), 2, "an ignored delivery wakes nobody");
+        let again = Delivery { action: None, ..one.clone() };
+        assert_eq!(store.record_delivery(&again).await.expect("seen"), Recorded::Duplicate);
+        assert_eq!(*watch.borrow(), 2);
+        assert_eq!(store.pending_deliveries(10).await.expect("read"), [one.clone(), two.clone()]);
+        assert_eq!(store.pending_deliveries(1).await.expect("read"), [one]);
+        store.mark_processed(&["b".to_owned(), "unknown".to_owned()], at(3)).await.expect("marked");
+        assert_eq!(store.pending_deliveries(10).await.expect("read"), std::slice::from_ref(&two));
+        assert_eq!(store.prune_deliveries(at(4)).await.expect("pruned"), 2);
+        assert_eq!(store.pending_deliveries(10).await.expect("read"), [two]);
+        assert_eq!(store.record_delivery(&delivery("b", 9, false)).await.expect("recorded"), Recorded::New);
+    }
 }

@@ -22,6 +22,11 @@ mod secrets;
 mod sessions;
 mod tokens;
 
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod sample;
+
 pub use adopt::Adopted;
 pub use comments::CommentRecord;
 pub use deliveries::{Delivery, Recorded};

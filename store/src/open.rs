@@ -83,9 +83,79 @@ async fn end_sessions(writer: &SqlitePool) -> Result<(), StoreError> {
 async fn control_plane(writer: &SqlitePool) -> Result<ControlPlaneId, StoreError> {
     let attempted = "make the control plane's id";
     let fresh = short_id(random(attempted)?);
-    let insert = "INSERT INTO documents (name, value) VALUES ('control-plane', ?1) ON CONFLICT (name) DO NOTHING";
+    let insert = "INSERT INTO documents (name, value) VALUES ('control-plane', $1) ON CONFLICT (name) DO NOTHING";
     sqlx::query(insert).bind(fresh).execute(writer).await.attempt(attempted)?;
     let select = "SELECT value FROM documents WHERE name = 'control-plane'";
     let id: String = sqlx::query_scalar(select).fetch_one(writer).await.attempt("read the control plane's id")?;
     crate::convert::parse("the control plane's id", &id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+    use std::error::Error as _;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn the_database_is_for_its_owner_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data/state/lapdev.db");
+        let store = Store::open(&path).await.expect("opened");
+        store.secret("links").await.expect("made");
+        assert_eq!(mode(&folder.path().join("data/state")), 0o700);
+        for name in ["lapdev.db", "lapdev.db-wal", "lapdev.db-shm"] {
+            assert_eq!(mode(&path.with_file_name(name)), 0o600, "{name}");
+        }
+        store.close().await;
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("ours");
+        Store::open(&path).await.expect("opened again");
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[tokio::test]
+    async fn ids_and_keys_are_made_once() {
+        let (folder, store) = sample::store().await;
+        let links = store.secret("links").await.expect("made");
+        assert_ne!(links, store.secret("cookies").await.expect("made"));
+        assert_ne!(links, [0; 32]);
+        let again = Store::open(&folder.path().join("lapdev.db")).await.expect("opened again");
+        assert_eq!(again.control_plane_id(), store.control_plane_id());
+        assert_eq!(again.secret("links").await.expect("read"), links);
+        let (_other, other) = sample::store().await;
+        assert_ne!(other.control_plane_id(), store.control_plane_id());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_named_and_left_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("notes.txt");
+        let text = "these are notes, and no database. ".repeat(40);
+        fs::write(&path, &text).expect("written");
+        let error = Store::open(&path).await.expect_err("no database");
+        assert!(error.to_string().contains("notes.txt"), "{error}");
+        let source = error.source().expect("SQLite's own words");
+        assert!(!error.to_string().contains(&source.to_string()), "{error}");
+        assert_eq!(fs::read_to_string(&path).expect("still there"), text);
+    }
+
+    #[tokio::test]
+    async fn a_newer_lapdevs_database_is_refused() {
+        let (folder, store) = sample::store().await;
+        let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                      VALUES (9999, 'of the future', TRUE, x'00', 0)";
+        sqlx::query(insert).execute(&store.writer).await.expect("inserted");
+        let error = Store::open(&folder.path().join("lapdev.db")).await.expect_err("newer");
+        assert!(matches!(error, StoreError::Migrate { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn readers_cannot_write() {
+        let (_folder, store) = sample::store().await;
+        let refused = sqlx::query("DELETE FROM documents").execute(&store.readers).await;
+        assert!(refused.is_err());
+    }
 }

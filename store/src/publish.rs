@@ -163,3 +163,85 @@ fn stage(life: &Life) -> u8 {
         Life::Closed { .. } => 2,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Which;
+    use crate::sample::{self, at, bundle, record, uid};
+
+    fn live(number: u8, generation: u64, digest: Digest) -> EnvironmentRecord {
+        EnvironmentRecord { digest: Some(digest), ..record(number, generation) }
+    }
+
+    fn closing(number: u8, generation: u64) -> EnvironmentRecord {
+        EnvironmentRecord {
+            life: Life::Closing { evidence: sample::evidence(), at: at(1) },
+            ..record(number, generation)
+        }
+    }
+
+    #[tokio::test]
+    async fn each_fence_says_which_it_is_and_lets_nothing_of_the_publication_through() {
+        let (_folder, store) = sample::store().await;
+        let (one, two) = (bundle(1), bundle(2));
+        let records = vec![live(1, 5, one.0), closing(2, 5)];
+        store.publish(Publication { records, bundles: vec![one.clone()] }).await.expect("published");
+        let before = store.environments(Which::All).await.expect("read");
+        let watch = store.watch(Topic::Desired);
+        let mut elsewhere = live(1, 6, one.0);
+        elsewhere.cluster = "other".parse().expect("legal");
+        for (refused, words) in [
+            (live(1, 4, one.0), "generation 4 is older than the published 5"),
+            (live(1, 5, two.0), "generation 5 is published already"),
+            (closing(1, 5), "generation 5 is published already"),
+            (record(2, 9), "has ended"),
+            (elsewhere, "cannot move to other"),
+            (live(1, 6, bundle(3).0), "neither stored nor part"),
+        ] {
+            let records = vec![record(3, 1), refused];
+            let error = store.publish(Publication { records, bundles: vec![two.clone()] }).await.expect_err(words);
+            assert!(error.to_string().contains(words), "{error}");
+            assert_eq!(store.environments(Which::All).await.expect("read"), before, "{words}");
+            assert_eq!(store.bundle(&two.0).await.expect("read"), None, "{words}");
+        }
+        let lie = Publication { records: vec![live(1, 6, two.0)], bundles: vec![(two.0, one.1.clone())] };
+        assert!(matches!(store.publish(lie).await, Err(PublishError::WrongDigest { .. })));
+        assert!(!watch.has_changed().expect("open"));
+    }
+
+    #[tokio::test]
+    async fn a_bundle_is_kept_for_as_long_as_something_living_needs_it() {
+        let (_folder, store) = sample::store().await;
+        let (one, two) = (bundle(1), bundle(2));
+        let records = vec![live(1, 1, one.0), live(2, 1, one.0)];
+        store.publish(Publication { records, bundles: vec![one.clone(), one.clone()] }).await.expect("published");
+        let publish = async |records| {
+            store.publish(Publication { records, bundles: vec![two.clone()] }).await.expect("published");
+            let kept = |digest| store.bundle_gzip(digest);
+            [kept(&one.0).await.expect("read").is_some(), kept(&two.0).await.expect("read").is_some()]
+        };
+        assert_eq!(publish(vec![live(1, 2, two.0)]).await, [true, true]);
+        assert_eq!(publish(vec![closing(2, 2)]).await, [false, true]);
+        assert_eq!(publish(vec![closing(1, 3)]).await, [false, false]);
+    }
+
+    #[tokio::test]
+    async fn the_same_once_more_writes_nothing_and_wakes_nobody() {
+        let (folder, store) = sample::store().await;
+        let (digest, bytes) = bundle(1);
+        let publication = Publication { records: vec![live(1, 1, digest)], bundles: vec![(digest, bytes)] };
+        let watch = store.watch(Topic::Desired);
+        store.publish(publication.clone()).await.expect("published");
+        let log = || std::fs::metadata(folder.path().join("lapdev.db-wal")).expect("there").len();
+        let written = log();
+        store.publish(publication).await.expect("published");
+        assert_eq!((log(), *watch.borrow()), (written, 1));
+        let problem = lapdev_api::record::Problem { reason: "ImageMissing".into(), message: "build it".into() };
+        let with_problem = EnvironmentRecord { problems: vec![problem], ..live(1, 1, digest) };
+        store.publish(Publication { records: vec![with_problem], bundles: vec![] }).await.expect("published");
+        assert!(log() > written);
+        assert_eq!(*watch.borrow(), 2);
+        assert_eq!(store.environment(&uid(1)).await.expect("read").expect("there").problems.len(), 1);
+    }
+}

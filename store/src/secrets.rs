@@ -15,7 +15,7 @@ impl Store {
         }
         let attempted = "make a key";
         let fresh: [u8; 32] = random(attempted)?;
-        let insert = "INSERT INTO secrets (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
+        let insert = "INSERT INTO secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
         let mut transaction = self.begin(attempted).await?;
         let value = HEXLOWER.encode(&fresh);
         sqlx::query(insert).bind(name).bind(value).execute(&mut *transaction).await.attempt(attempted)?;
@@ -25,7 +25,7 @@ impl Store {
     }
 
     async fn known_secret(&self, name: &str) -> Result<Option<[u8; 32]>, StoreError> {
-        let select = sqlx::query_scalar("SELECT value FROM secrets WHERE name = ?1").bind(name);
+        let select = sqlx::query_scalar("SELECT value FROM secrets WHERE name = $1").bind(name);
         let value: Option<String> = select.fetch_optional(&self.readers).await.attempt("read a key")?;
         value.map(|text| decode(name, &text)).transpose()
     }

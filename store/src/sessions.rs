@@ -49,10 +49,10 @@ impl Store {
         let mut transaction = self.begin(attempted).await?;
         let upsert = sqlx::query(
             "INSERT INTO sessions (cluster, epoch, opened_at, last_seen, connected, agent_version, kubernetes)
-             VALUES (?1, ?2, ?3, ?3, TRUE, ?4, NULL)
+             VALUES ($1, $2, $3, $3, TRUE, $4, NULL)
              ON CONFLICT (cluster) DO UPDATE SET epoch = excluded.epoch, opened_at = excluded.opened_at,
                  last_seen = excluded.last_seen, connected = TRUE, agent_version = excluded.agent_version
-             WHERE sessions.epoch <= excluded.epoch OR (NOT sessions.connected AND sessions.last_seen < ?5)",
+             WHERE sessions.epoch <= excluded.epoch OR (NOT sessions.connected AND sessions.last_seen < $5)",
         )
         .bind(cluster.as_str())
         .bind(signed(attempted, epoch)?)
@@ -83,12 +83,12 @@ impl Store {
         let mut transaction = self.begin(attempted).await?;
         let epoch = signed(attempted, epoch)?;
         let news = sqlx::query(
-            "UPDATE sessions SET kubernetes = ?3
-             WHERE cluster = ?1 AND epoch = ?2 AND ?3 IS NOT NULL AND COALESCE(kubernetes, '') <> ?3",
+            "UPDATE sessions SET kubernetes = $3
+             WHERE cluster = $1 AND epoch = $2 AND $3 IS NOT NULL AND COALESCE(kubernetes, '') <> $3",
         );
         let news = news.bind(cluster.as_str()).bind(epoch).bind(kubernetes);
         let news = news.execute(&mut *transaction).await.attempt(attempted)?.rows_affected() > 0;
-        let seen = "UPDATE sessions SET last_seen = ?3 WHERE cluster = ?1 AND epoch = ?2 AND last_seen < ?3";
+        let seen = "UPDATE sessions SET last_seen = $3 WHERE cluster = $1 AND epoch = $2 AND last_seen < $3";
         let seen = sqlx::query(seen).bind(cluster.as_str()).bind(epoch).bind(at.as_microsecond());
         seen.execute(&mut *transaction).await.attempt(attempted)?;
         self.commit(attempted, transaction, news.then_some(Topic::Status)).await
@@ -110,8 +110,8 @@ impl Store {
         let attempted = "close a session";
         let mut transaction = self.begin(attempted).await?;
         let update = sqlx::query(
-            "UPDATE sessions SET connected = FALSE, last_seen = ?4
-             WHERE cluster = ?1 AND epoch = ?2 AND opened_at = ?3 AND connected",
+            "UPDATE sessions SET connected = FALSE, last_seen = $4
+             WHERE cluster = $1 AND epoch = $2 AND opened_at = $3 AND connected",
         )
         .bind(cluster.as_str())
         .bind(signed(attempted, epoch)?)
@@ -146,4 +146,62 @@ fn read((cluster, connected, last_seen, agent_version, kubernetes, epoch): Row) 
         kubernetes,
         epoch,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{self, at, cluster};
+
+    #[tokio::test]
+    async fn a_lower_epoch_stands_by_but_not_for_good() {
+        let (_folder, store) = sample::store().await;
+        let open = async |epoch, when| store.session_opened(&cluster(), epoch, "0.1.0", at(when)).await.expect("asked");
+        assert!(open(5, 0).await);
+        assert!(!open(4, 1000).await, "a higher one is open, however quiet");
+        assert!(open(5, 2000).await, "the same agent comes back");
+        assert!(open(6, 2001).await, "another agent holds the Lease now");
+        store.session_closed(&cluster(), 6, at(2001), at(2010)).await.expect("closed");
+        assert!(!open(1, 2011).await, "an agent that does not know yet that it lost its Lease");
+        assert!(open(1, 2010 + EPOCH_KEPT.as_secs() + 1).await, "a cluster that was built anew");
+    }
+
+    #[tokio::test]
+    async fn the_late_end_of_an_earlier_connection_does_not_end_the_present_one() {
+        let (_folder, store) = sample::store().await;
+        let watch = store.watch(Topic::Status);
+        let connected = async || store.sessions().await.expect("listed")[0].connected;
+        assert!(store.session_opened(&cluster(), 1, "0.1.0", at(0)).await.expect("opened"));
+        assert!(store.session_opened(&cluster(), 1, "0.1.0", at(5)).await.expect("opened"));
+        store.session_closed(&cluster(), 1, at(0), at(6)).await.expect("late");
+        assert!(connected().await);
+        assert_eq!(*watch.borrow(), 2);
+        store.session_closed(&cluster(), 1, at(5), at(7)).await.expect("closed");
+        assert!(!connected().await);
+        assert_eq!(*watch.borrow(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_session_tells_when_and_what_was_heard() {
+        let (folder, store) = sample::store().await;
+        let watch = store.watch(Topic::Status);
+        store.session_opened(&cluster(), 3, "0.1.0", at(0)).await.expect("opened");
+        store.session_seen(&cluster(), 3, Some("v1.34.1"), at(1)).await.expect("seen");
+        store.session_seen(&cluster(), 3, Some("v1.34.1"), at(20)).await.expect("seen");
+        store.session_seen(&cluster(), 3, None, at(40)).await.expect("seen");
+        store.session_seen(&cluster(), 2, Some("v0"), at(60)).await.expect("another epoch");
+        assert_eq!(*watch.borrow(), 2, "opened, and one version that was news");
+        let expected = ClusterSession {
+            cluster: cluster(),
+            connected: true,
+            last_seen: at(40),
+            agent_version: "0.1.0".to_owned(),
+            kubernetes: Some("v1.34.1".to_owned()),
+            epoch: 3,
+        };
+        assert_eq!(store.sessions().await.expect("listed"), std::slice::from_ref(&expected));
+        let again = Store::open(&folder.path().join("lapdev.db")).await.expect("opened again");
+        let ended = ClusterSession { connected: false, ..expected };
+        assert_eq!(again.sessions().await.expect("listed"), [ended], "a restart ends every session");
+    }
 }
