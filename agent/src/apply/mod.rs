@@ -1,0 +1,10 @@
+//! Server-side apply of one object and of a whole bundle: the order, the conflicts, and the calls themselves.
+//!
+//! Nothing here decides *when* to apply (see `core`), and nothing deletes (see `prune`).
+
+pub mod conflict;
+mod object;
+pub mod order;
+pub mod path;
+
+pub use object::{Applied, ApplyError, apply_object, sentence};
