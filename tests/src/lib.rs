@@ -1,3 +1,4 @@
 //! The real parts that lapdev's tests and demo run on. Nothing that is shipped depends on this crate.
 
 pub mod cluster;
+pub mod stage;

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::OnceCell;
 
-use super::control_plane::{self, ControlPlane, Kubectl, Placement};
+use super::control_plane::{self, Placement};
 use super::credentials::Credentials;
 use super::error::ClusterError;
-use super::process::Component;
 use super::run_folder::{ClusterName, RunFolder};
-use super::teardown::Watcher;
+use super::running::{Access, Running};
 use super::tools::Tools;
 
 /// Recorded as the API server's address and dialled by nobody: the API server refuses to record loopback.
@@ -22,13 +21,8 @@ const ATTEMPTS: usize = 3;
 /// A running cluster of the level `api`. Dropping it ends it; so does the end of the process, however it comes.
 #[derive(Debug)]
 pub struct ApiCluster {
-    run: RunFolder,
-    server: String,
-    kubeconfig: PathBuf,
-    credentials: Credentials,
-    kubectl: Kubectl,
-    components: Vec<Component>,
-    watcher: Option<Watcher>,
+    running: Running,
+    access: Access,
 }
 
 impl ApiCluster {
@@ -56,8 +50,7 @@ impl ApiCluster {
     }
 
     async fn attempt(name: ClusterName, tools: &Tools) -> Result<Self, ClusterError> {
-        let run = RunFolder::create(name)?;
-        let mut watcher = Watcher::start(&run)?;
+        let mut running = Running::begin(RunFolder::create(name)?)?;
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let [port, client, peer] = free_ports()?;
         let place = Placement {
@@ -67,46 +60,42 @@ impl ApiCluster {
             port,
             etcd_ports: [client, peer],
         };
+        let run = running.folder().clone();
         let credentials = Credentials::create(&run, &[loopback])?;
-        let ControlPlane { components, kubectl } = match control_plane::start(&run, tools, &credentials, &place).await {
-            Ok(started) => started,
-            // The start's error is the one worth reporting.
-            Err(error) => return watcher.end().and(Err(error)),
-        };
+        let kubectl = control_plane::start(&mut running, tools, &credentials, &place).await?;
         let kubeconfig = run.join("admin.kubeconfig");
-        Ok(Self { run, server: place.server(), kubeconfig, credentials, kubectl, components, watcher: Some(watcher) })
+        let access = Access { server: place.server(), kubeconfig, credentials, kubectl };
+        Ok(Self { running, access })
     }
 
     /// The admin's kubeconfig.
     pub fn kubeconfig_path(&self) -> &Path {
-        &self.kubeconfig
+        self.access.kubeconfig_path()
     }
 
     /// The API server's address.
     pub fn server(&self) -> &str {
-        &self.server
+        &self.access.server
     }
 
     /// The certificate authority that signed the API server's certificate, a PEM file.
     pub fn ca_path(&self) -> PathBuf {
-        self.run.join("pki/ca.crt")
+        self.running.folder().join("pki/ca.crt")
     }
 
     /// The folder with this run's state; `log/` holds the components' logs.
     pub fn run_folder(&self) -> &Path {
-        self.run.path()
+        self.running.folder().path()
     }
 
     /// Runs kubectl as admin, with `input` on its standard input, and returns its standard output.
     pub async fn kubectl(&self, args: &[&str], input: &str) -> Result<String, ClusterError> {
-        self.kubectl.run(args, input.as_bytes()).await
+        self.access.kubectl(args, input).await
     }
 
     /// A kubeconfig that acts as an existing ServiceAccount, by a token of one day.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf, ClusterError> {
-        let namespace_flag = format!("--namespace={namespace}");
-        let token = self.kubectl(&["create", "token", name, &namespace_flag, "--duration=24h"], "").await?;
-        self.credentials.kubeconfig_with(&format!("account-{namespace}-{name}.kubeconfig"), &self.server, token.trim())
+        self.access.service_account_kubeconfig(namespace, name).await
     }
 
     /// Ends the cluster and waits until nothing of it is left. Blocks for a moment.
@@ -114,28 +103,12 @@ impl ApiCluster {
     /// # Errors
     /// [`ClusterError::Left`] says what could not be ended.
     pub fn stop(mut self) -> Result<(), ClusterError> {
-        self.end()
+        self.running.end()
     }
 
     /// Leaves the cluster up after the end of this process; `testcluster down` ends it.
-    pub fn keep(mut self) -> Result<(), ClusterError> {
-        self.watcher.take().map_or(Ok(()), Watcher::keep)
-    }
-
-    fn end(&mut self) -> Result<(), ClusterError> {
-        let Some(mut watcher) = self.watcher.take() else { return Ok(()) };
-        watcher.end()?;
-        self.components.iter_mut().for_each(Component::collect);
-        Ok(())
-    }
-}
-
-impl Drop for ApiCluster {
-    fn drop(&mut self) {
-        if let Err(error) = self.end() {
-            // A drop cannot return it, and a silent leak would be worse than a line on stderr.
-            super::complain(&error);
-        }
+    pub fn keep(self) -> Result<(), ClusterError> {
+        self.running.keep()
     }
 }
 

@@ -3,17 +3,18 @@
 
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::credentials::{Client, Credentials};
 use super::error::ClusterError;
 use super::process::{self, CommandLine, Component};
 use super::run_folder::RunFolder;
+use super::running::Running;
 use super::tools::Tools;
 
 /// How long a component may take to become ready, on a busy machine too.
-const READY_LIMIT: Duration = Duration::from_secs(90);
+pub(super) const READY_LIMIT: Duration = Duration::from_secs(90);
 
 /// Where a control plane runs and listens.
 #[derive(Debug, Clone)]
@@ -38,14 +39,6 @@ impl Placement {
     }
 }
 
-/// A running control plane.
-#[derive(Debug)]
-pub(super) struct ControlPlane {
-    pub components: Vec<Component>,
-    /// Speaks to the API server from within the control plane's namespaces.
-    pub kubectl: Kubectl,
-}
-
 /// kubectl with one kubeconfig.
 #[derive(Debug, Clone)]
 pub(super) struct Kubectl {
@@ -65,38 +58,41 @@ impl Kubectl {
         Ok(String::from_utf8_lossy(&process::run(&line, input).await?).into_owned())
     }
 
-    async fn probe(&self, args: &[&str]) -> Result<(), String> {
+    pub(super) async fn probe(&self, args: &[&str]) -> Result<(), String> {
         self.run(args, b"").await.map(drop).map_err(|error| error.to_string())
     }
 }
 
-/// Starts all four and waits until the API server serves and the controllers work.
+/// Starts all four, waits until the API server serves and the controllers work, and returns kubectl for the admin, run
+/// where the control plane runs.
 pub(super) async fn start(
-    run: &RunFolder,
+    running: &mut Running,
     tools: &Tools,
     credentials: &Credentials,
     place: &Placement,
-) -> Result<ControlPlane, ClusterError> {
-    let kubectl = Kubectl::new(&place.within, tools, credentials.kubeconfig(Client::Admin, &place.server())?);
-    let mut etcd = Component::start(run, "etcd", &etcd_line(run, tools, place))?;
+) -> Result<Kubectl, ClusterError> {
+    let run = running.folder().clone();
+    let server = place.server();
+    let kubectl = Kubectl::new(&place.within, tools, credentials.kubeconfig(Client::Admin, &server)?);
+    let mut etcd = Component::start(&run, "etcd", &etcd_line(&run, tools, place))?;
     // The API server itself waits for etcd.
-    let mut server = Component::start(run, "kube-apiserver", &server_line(run, tools, place))?;
-    server.ready_when(READY_LIMIT, async || kubectl.probe(&["get", "--raw", "/readyz"]).await).await.or_else(
-        |error| {
-            // An etcd that failed is the reason of an API server that did; say the first.
-            etcd.still_runs().and(Err(error))
-        },
-    )?;
-    let scheduler = credentials.kubeconfig(Client::Scheduler, &place.server())?;
-    let scheduler = Component::start(run, "kube-scheduler", &scheduler_line(tools, place, scheduler))?;
-    let manager = credentials.kubeconfig(Client::ControllerManager, &place.server())?;
-    let mut manager = Component::start(run, "kube-controller-manager", &manager_line(run, tools, place, manager))?;
+    let mut api = Component::start(&run, "kube-apiserver", &server_line(&run, tools, place))?;
+    let serves = api.ready_when(READY_LIMIT, || kubectl.probe(&["get", "--raw", "/readyz"])).await;
+    // An etcd that failed is the reason of an API server that did.
+    etcd.still_runs()?;
+    serves?;
+    let scheduler = credentials.kubeconfig(Client::Scheduler, &server)?;
+    let scheduler = Component::start(&run, "kube-scheduler", &scheduler_line(tools, place, &scheduler))?;
+    let manager = credentials.kubeconfig(Client::ControllerManager, &server)?;
+    let mut manager = Component::start(&run, "kube-controller-manager", &manager_line(&run, tools, place, &manager))?;
     // The last two things that a pod needs from the controllers.
     for made in ["serviceaccount/default", "configmap/kube-root-ca.crt"] {
-        let probe = async || kubectl.probe(&["get", "--namespace=default", made]).await;
+        let args = ["get", "--namespace=default", made];
+        let probe = || kubectl.probe(&args);
         manager.ready_when(READY_LIMIT, probe).await?;
     }
-    Ok(ControlPlane { components: vec![etcd, server, scheduler, manager], kubectl })
+    running.adopt([etcd, api, scheduler, manager]);
+    Ok(kubectl)
 }
 
 fn etcd_line(run: &RunFolder, tools: &Tools, place: &Placement) -> CommandLine {
@@ -136,17 +132,17 @@ fn server_line(run: &RunFolder, tools: &Tools, place: &Placement) -> CommandLine
         ])
 }
 
-fn manager_line(run: &RunFolder, tools: &Tools, place: &Placement, kubeconfig: PathBuf) -> CommandLine {
+fn manager_line(run: &RunFolder, tools: &Tools, place: &Placement, kubeconfig: &Path) -> CommandLine {
     CommandLine::new(&place.within, tools.path("kube-controller-manager"))
-        .file("--kubeconfig", &kubeconfig)
+        .file("--kubeconfig", kubeconfig)
         .file("--root-ca-file", &run.join("pki/ca.crt"))
         .file("--service-account-private-key-file", &run.join("pki/service-account.key"))
         // Alone, so it need not wait for a lease; it serves nothing.
         .args(["--leader-elect=false", "--secure-port=0", "--kube-api-qps=200", "--kube-api-burst=400"])
 }
 
-fn scheduler_line(tools: &Tools, place: &Placement, kubeconfig: PathBuf) -> CommandLine {
+fn scheduler_line(tools: &Tools, place: &Placement, kubeconfig: &Path) -> CommandLine {
     CommandLine::new(&place.within, tools.path("kube-scheduler"))
-        .file("--kubeconfig", &kubeconfig)
+        .file("--kubeconfig", kubeconfig)
         .args(["--leader-elect=false", "--secure-port=0"])
 }

@@ -73,10 +73,10 @@ impl Credentials {
         let authority = authority()?;
         run.write("pki/ca.crt", authority.pem())?;
         let serving = leaf("kube-apiserver", None, addresses, ExtendedKeyUsagePurpose::ServerAuth)?;
-        sign(run, &authority, "apiserver", serving)?;
+        sign(run, &authority, "apiserver", &serving)?;
         // The API server shows this one to the kubelet, for logs, exec and port-forward.
         let client = leaf("kube-apiserver", Some("system:masters"), &[], ExtendedKeyUsagePurpose::ClientAuth)?;
-        sign(run, &authority, "kubelet-client", client)?;
+        sign(run, &authority, "kubelet-client", &client)?;
         let account_key = KeyPair::generate()?;
         run.write("pki/service-account.key", account_key.serialize_pem())?;
         run.write("pki/service-account.pub", account_key.public_key_pem())?;
@@ -165,7 +165,7 @@ fn sign(
     run: &RunFolder,
     authority: &CertifiedIssuer<'static, KeyPair>,
     file: &str,
-    params: CertificateParams,
+    params: &CertificateParams,
 ) -> Result<(), ClusterError> {
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, authority)?;

@@ -8,20 +8,25 @@ mod api;
 mod control_plane;
 mod credentials;
 mod error;
+mod hand_over;
+mod image;
+mod namespace;
+mod network;
+mod node;
+mod nodes;
 mod process;
 mod run_folder;
+mod running;
 mod teardown;
 mod tools;
 
 pub use api::ApiCluster;
 pub use error::ClusterError;
-pub use process::Component;
+pub use hand_over::HandOver;
+pub use image::Image;
+pub use namespace::Namespace;
+pub use network::{NODE_ADDRESS, OUT_ADDRESS, OUT_NAME};
+pub use nodes::NodesCluster;
 pub use run_folder::{ClusterName, RunFolder};
 pub use teardown::down;
 pub use tools::Tools;
-
-/// Says on stderr what a drop cannot return.
-fn complain(error: &ClusterError) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{error}");
-}

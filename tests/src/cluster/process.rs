@@ -100,9 +100,9 @@ impl Component {
     }
 
     /// Waits until `probe` succeeds; its error says what is still missing.
-    pub(super) async fn ready_when<F>(&mut self, limit: Duration, probe: F) -> Result<(), ClusterError>
+    pub(super) async fn ready_when<F>(&mut self, limit: Duration, probe: impl Fn() -> F) -> Result<(), ClusterError>
     where
-        F: AsyncFn() -> Result<(), String>,
+        F: Future<Output = Result<(), String>>,
     {
         let end = Instant::now() + limit;
         loop {

@@ -129,7 +129,7 @@ impl RunFolder {
     }
 
     /// Appends a process to the list that the teardown ends. The start time tells it from a later one of the same id.
-    pub(super) fn record(&self, pid: u32, component: &str) -> Result<(), ClusterError> {
+    pub fn record(&self, pid: u32, component: &str) -> Result<(), ClusterError> {
         let path = self.join("processes");
         let fail = |source| ClusterError::File { action: "append to", path: path.clone(), source };
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).map_err(fail)?;

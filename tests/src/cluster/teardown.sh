@@ -12,7 +12,6 @@ set -u
 
 run=$1
 name=$2
-# Of a level without a node neither namespace nor cgroup is there.
 namespaces="lapdev-$name lapdev-$name-out"
 
 # State and start time of a process; fails when there is none. The name, in parentheses, may hold anything.
@@ -51,7 +50,21 @@ members() {
 			if [ "$(readlink "$proc/ns/mnt" 2>/dev/null)" = "$node" ]; then echo "${proc#/proc/}"; fi
 		done
 	fi
-	find /sys/fs/cgroup -path "*/lapdev-$name*" -name cgroup.procs -exec cat {} + 2>/dev/null
+	cgroups | while read -r cgroup; do
+		find "$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null
+	done
+}
+
+# containerd keeps a folder for each container, and runc a cgroup of that name in each hierarchy, all under one parent that
+# every cluster on the machine shares. Both may go while we look, so what was seen once is remembered.
+cgroups() {
+	local containers=$run/containerd/state/io.containerd.runtime.v2.task/k8s.io
+	{ cat "$run/containers"; ls "$containers"; } 2>/dev/null | sort -u >"$run/containers.new"
+	mv "$run/containers.new" "$run/containers"
+	local container
+	while read -r container; do
+		find /sys/fs/cgroup -maxdepth 3 -type d -path "*/k8s.io/$container"
+	done <"$run/containers"
 }
 
 kill_members() {
@@ -72,15 +85,20 @@ kill_members() {
 	return 1
 }
 
-# The kernel frees a cgroup a moment after its last process.
+# The kernel frees a cgroup a moment after its last process. The parent goes with the last cluster's.
 remove_cgroups() {
-	local tries
+	local tries cgroup left
 	for tries in $(seq 100); do
-		find /sys/fs/cgroup -depth -type d -path "*/lapdev-$name*" -exec rmdir {} + 2>/dev/null
-		[ -z "$(find /sys/fs/cgroup -type d -path "*/lapdev-$name*" -print -quit 2>/dev/null)" ] && return 0
-		sleep 0.05
+		left=$(cgroups)
+		[ -z "$left" ] && break
+		for cgroup in $left; do
+			find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
+		done
+		sleep 0.02
 	done
-	echo "cgroups still there: $(find /sys/fs/cgroup -type d -path "*/lapdev-$name*" | tr '\n' ' ')" >&2
+	find /sys/fs/cgroup -maxdepth 2 -type d -name k8s.io -exec rmdir {} + 2>/dev/null
+	[ -z "$left" ] && return 0
+	echo "cgroups still there: $left" >&2
 	return 1
 }
 
