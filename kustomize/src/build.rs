@@ -1,6 +1,12 @@
-//! The course of a rendering: resources, generators, components, transformers; names and order last.
+//! The course of a rendering, in the reference's order. Every kustomization is accumulated on its
+//! own, innermost first: resources, generators, components, then its transformers. Once, at the
+//! root: hashes, references, order.
 
 use crate::error::{Error, Place, Problem};
+use crate::field_spec::FieldSpecs;
+use crate::fields::names::{self, Affix};
+use crate::fields::{namespace, pairs, patches};
+use crate::finish;
 use crate::kustomization::{self, Kustomization, Text};
 use crate::object::Object;
 use crate::path::TreePath;
@@ -9,11 +15,12 @@ use crate::source::Source;
 
 /// Renders the kustomization in a directory.
 pub fn render(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, Error> {
-    let place = Place::of(directory);
-    let root = source.directory(&TreePath::root(), directory.as_str(), &place)?;
+    let root = source.directory(&TreePath::root(), directory.as_str(), &Place::of(directory))?;
+    let mut build = Build { source, specs: FieldSpecs::default(), visited: Vec::new() };
+    let kustomization = kustomization::load(source, &root)?;
     let mut list = ResourceList::default();
-    Build { source, visited: Vec::new() }.accumulate(&root, &mut list)?;
-    Ok(list.into_items().into_iter().map(|item| Object::new(item.value, item.place)).collect())
+    build.accumulate(&root, &kustomization, &mut list)?;
+    finish::finish(list, &kustomization, &build.specs, source)
 }
 
 /// Whether a directory has a kustomization file.
@@ -24,18 +31,30 @@ pub fn has_kustomization(source: Source<'_>, directory: &TreePath) -> Result<boo
 
 struct Build<'s> {
     source: Source<'s>,
-    /// The directories of the kustomizations that are being rendered, outermost first.
+    specs: FieldSpecs,
+    /// The directories of the kustomizations that are being accumulated, outermost first.
     visited: Vec<TreePath>,
 }
 
 impl Build<'_> {
-    fn accumulate(&mut self, directory: &TreePath, list: &mut ResourceList) -> Result<(), Error> {
-        if self.visited.len() >= self.source.options.limits.bases {
-            return Err(Error::new(Place::of(directory), Problem::TooDeep(self.source.options.limits.bases)));
+    /// Adds what a kustomization yields to a list that holds its parent's objects if it is a component.
+    fn accumulate(
+        &mut self,
+        directory: &TreePath,
+        kustomization: &Kustomization,
+        list: &mut ResourceList,
+    ) -> Result<(), Error> {
+        let limit = self.source.options.limits.bases;
+        if self.visited.len() >= limit {
+            return Err(Error::new(Place::of(directory), Problem::TooDeep(limit)));
         }
-        let kustomization = kustomization::load(self.source, directory)?;
         self.visited.push(directory.clone());
-        self.resources(directory, &kustomization, list)?;
+        self.resources(directory, kustomization, list)?;
+        self.generators(directory, kustomization, list)?;
+        for entry in &kustomization.components {
+            self.component(directory, entry, list)?;
+        }
+        self.transformers(directory, kustomization, list)?;
         self.visited.pop();
         Ok(())
     }
@@ -47,6 +66,12 @@ impl Build<'_> {
         list: &mut ResourceList,
     ) -> Result<(), Error> {
         for entry in &kustomization.resources {
+            if is_remote(&entry.value) {
+                return Err(Error::new(
+                    entry.place.clone(),
+                    Problem::Unsupported(format!("the remote resource `{}`", entry.value), "; copy it into the tree"),
+                ));
+            }
             match self.source.file(directory, &entry.value, &entry.place)? {
                 Some(file) => {
                     let text = self.source.text(&file)?;
@@ -62,14 +87,113 @@ impl Build<'_> {
         Ok(())
     }
 
+    /// A base has objects of its own, which join the parent's when it is done.
     fn base(&mut self, directory: &TreePath, entry: &Text, list: &mut ResourceList) -> Result<(), Error> {
+        let (base, kustomization) = self.enter(directory, entry)?;
+        if kustomization.is_component {
+            let why = format!("`{}` is a component; list it under `components`", entry.value);
+            return Err(Error::new(entry.place.clone(), Problem::Invalid(why)));
+        }
+        let mut inner = ResourceList::default();
+        self.accumulate(&base, &kustomization, &mut inner)?;
+        list.append_all(inner.into_items())
+    }
+
+    /// A component changes the objects of its parent.
+    fn component(&mut self, directory: &TreePath, entry: &Text, list: &mut ResourceList) -> Result<(), Error> {
+        let (base, kustomization) = self.enter(directory, entry)?;
+        if !kustomization.is_component {
+            let why = format!(
+                "`{}` is not a component; list it under `resources`, or set `kind: Component` there",
+                entry.value
+            );
+            return Err(Error::new(entry.place.clone(), Problem::Invalid(why)));
+        }
+        self.accumulate(&base, &kustomization, list)
+    }
+
+    fn enter(&self, directory: &TreePath, entry: &Text) -> Result<(TreePath, Kustomization), Error> {
+        if is_remote(&entry.value) {
+            return Err(Error::new(
+                entry.place.clone(),
+                Problem::Unsupported(format!("the remote base `{}`", entry.value), "; copy it into the tree"),
+            ));
+        }
+        if entry.value.is_empty() || entry.value.starts_with('/') {
+            return Err(Error::new(
+                entry.place.clone(),
+                Problem::Invalid("a directory is named by a relative path".to_owned()),
+            ));
+        }
         let base = self.source.directory(directory, &entry.value, &entry.place)?;
         if self.visited.iter().any(|visited| visited.is_within(&base)) {
             let way: Vec<String> = self.visited.iter().map(ToString::to_string).collect();
             return Err(Error::new(entry.place.clone(), Problem::Cycle(entry.value.clone(), way.join(" → "))));
         }
-        let mut inner = ResourceList::default();
-        self.accumulate(&base, &mut inner)?;
-        list.append_all(inner.into_items())
+        let kustomization = kustomization::load(self.source, &base)?;
+        Ok((base, kustomization))
     }
+
+    fn generators(
+        &self,
+        directory: &TreePath,
+        kustomization: &Kustomization,
+        list: &mut ResourceList,
+    ) -> Result<(), Error> {
+        let options = &kustomization.generator_options;
+        for generator in &kustomization.config_maps {
+            list.absorb(generator.generate(self.source, directory, options)?)?;
+        }
+        for generator in &kustomization.secrets {
+            list.absorb(generator.generate(self.source, directory, options)?)?;
+        }
+        Ok(())
+    }
+
+    /// The order is the reference's, whatever the order in the file.
+    fn transformers(
+        &self,
+        directory: &TreePath,
+        kustomization: &Kustomization,
+        list: &mut ResourceList,
+    ) -> Result<(), Error> {
+        let (source, specs) = (self.source, &self.specs);
+        patches::apply_strategic_merge(&kustomization.patches_strategic_merge, source, directory, list)?;
+        for patch in &kustomization.patches {
+            patch.apply(source, directory, list)?;
+        }
+        if !kustomization.namespace.is_empty() {
+            namespace::apply(list, &kustomization.namespace, specs)?;
+        }
+        if !kustomization.name_prefix.is_empty() {
+            names::apply(list, Affix::Prefix(&kustomization.name_prefix), &specs.names)?;
+        }
+        if !kustomization.name_suffix.is_empty() {
+            names::apply(list, Affix::Suffix(&kustomization.name_suffix), &specs.names)?;
+        }
+        for labels in &kustomization.labels {
+            labels.apply(list, specs)?;
+        }
+        pairs::set(list, &kustomization.common_labels, &specs.common_labels)?;
+        pairs::set(list, &kustomization.common_annotations, &specs.common_annotations)?;
+        for patch in &kustomization.patches_json6902 {
+            patch.apply_json6902(source, directory, list)?;
+        }
+        for replica in &kustomization.replicas {
+            replica.apply(list, &specs.replicas)?;
+        }
+        for image in &kustomization.images {
+            image.apply(list, &specs.images)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the reference would fetch this from a network.
+fn is_remote(path: &str) -> bool {
+    path.contains("://")
+        || path.starts_with("git@")
+        || path.starts_with("github.com/")
+        || path.starts_with("git::")
+        || path.contains("?ref=")
 }

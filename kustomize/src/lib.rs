@@ -21,11 +21,16 @@
 
 mod build;
 mod error;
+mod field_spec;
+mod fields;
+mod finish;
 mod fs;
 mod generate;
 mod kustomization;
+mod name_reference;
 mod object;
 mod options;
+mod patch;
 mod path;
 mod plain;
 mod resource;

@@ -46,6 +46,17 @@ impl<'k> Field<'k> {
         matches!(self.node.kind, NodeKind::Null)
     }
 
+    /// Whether there is nothing inside: null, no items, no fields, no text.
+    pub fn is_empty(&self) -> bool {
+        match &self.node.kind {
+            NodeKind::Null => true,
+            NodeKind::Sequence(items) => items.is_empty(),
+            NodeKind::Mapping(entries) => entries.is_empty(),
+            NodeKind::String(text) => text.is_empty(),
+            NodeKind::Bool(_) | NodeKind::Number(_) => false,
+        }
+    }
+
     fn wrong<T>(&self, expected: &'static str) -> Result<T, Error> {
         Err(self.error(Problem::WrongType { expected, found: self.node.type_name() }))
     }
@@ -113,6 +124,18 @@ impl<'k> Field<'k> {
                 .collect(),
             NodeKind::Null => Ok(BTreeMap::new()),
             _ => self.wrong("a mapping of strings"),
+        }
+    }
+
+    /// A mapping of booleans.
+    pub fn flags(&self) -> Result<BTreeMap<String, bool>, Error> {
+        match &self.node.kind {
+            NodeKind::Mapping(entries) => entries
+                .iter()
+                .map(|entry| Ok((entry.key.clone(), self.child(&entry.value, &format!(".{}", entry.key)).boolean()?)))
+                .collect(),
+            NodeKind::Null => Ok(BTreeMap::new()),
+            _ => self.wrong("a mapping of true and false"),
         }
     }
 

@@ -7,12 +7,38 @@ pub use field::{Field, Fields, Text};
 pub use file::{find, load};
 
 use crate::error::{Error, Problem};
+use crate::fields::config_map_generator::ConfigMapGenerator;
+use crate::fields::generator_options::GeneratorOptions;
+use crate::fields::images::Image;
+use crate::fields::labels::Labels;
+use crate::fields::patches::Patch;
+use crate::fields::replicas::Replica;
+use crate::fields::secret_generator::SecretGenerator;
+use crate::fields::sort_options::Order;
+use std::collections::BTreeMap;
 
 /// A decoded kustomization file.
 #[derive(Debug)]
 pub struct Kustomization {
     pub is_component: bool,
     pub resources: Vec<Text>,
+    pub components: Vec<Text>,
+    pub config_maps: Vec<ConfigMapGenerator>,
+    pub secrets: Vec<SecretGenerator>,
+    pub generator_options: GeneratorOptions,
+    pub patches_strategic_merge: Vec<Text>,
+    pub patches: Vec<Patch>,
+    pub patches_json6902: Vec<Patch>,
+    pub namespace: String,
+    pub name_prefix: String,
+    pub name_suffix: String,
+    pub labels: Vec<Labels>,
+    pub common_labels: BTreeMap<String, String>,
+    pub common_annotations: BTreeMap<String, String>,
+    pub replicas: Vec<Replica>,
+    pub images: Vec<Image>,
+    pub sort_options: Option<Order>,
+    pub managed_by_label: bool,
 }
 
 const API_VERSION: &str = "kustomize.config.k8s.io/v1beta1";
@@ -23,86 +49,139 @@ const FIELDS: &[&str] = &[
     "apiVersion",
     "kind",
     "metadata",
-    "openapi",
-    "namePrefix",
-    "nameSuffix",
-    "namespace",
-    "commonLabels",
-    "labels",
-    "commonAnnotations",
-    "patchesStrategicMerge",
-    "patchesJson6902",
-    "patches",
-    "images",
-    "imageTags",
-    "replacements",
-    "replicas",
-    "vars",
-    "sortOptions",
     "resources",
+    "bases",
     "components",
     "crds",
-    "bases",
+    "openapi",
+    "configurations",
     "configMapGenerator",
     "secretGenerator",
+    "generatorOptions",
     "helmGlobals",
     "helmCharts",
     "helmChartInflationGenerator",
-    "generatorOptions",
-    "configurations",
     "generators",
+    "patchesStrategicMerge",
+    "patches",
+    "patchesJson6902",
+    "namespace",
+    "namePrefix",
+    "nameSuffix",
+    "labels",
+    "commonLabels",
+    "commonAnnotations",
+    "replicas",
+    "images",
+    "imageTags",
+    "replacements",
+    "vars",
     "transformers",
     "validators",
+    "sortOptions",
     "buildMetadata",
 ];
 
-/// Known to the reference, but not yet here: an error as soon as one is used.
+/// Known to the reference, but not yet here: an error as soon as one says something.
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("openapi", ""),
-    ("replacements", ""),
-    ("vars", "; use `patches`"),
     ("crds", ""),
+    ("configurations", ""),
+    ("replacements", "; use `patches`"),
+    ("vars", "; use `patches`"),
+    ("generators", "; list generated files under `resources`"),
+    ("transformers", "; use the field of the same purpose"),
+    ("validators", ""),
     ("helmGlobals", "; render the chart to files and list them under `resources`"),
     ("helmCharts", "; render the chart to files and list them under `resources`"),
     ("helmChartInflationGenerator", "; render the chart to files and list them under `resources`"),
-    ("configurations", ""),
-    ("generators", ""),
-    ("transformers", ""),
-    ("validators", ""),
-    ("buildMetadata", ""),
-    ("commonLabels", ""),
-    ("labels", ""),
-    ("namePrefix", ""),
-    ("nameSuffix", ""),
-    ("namespace", ""),
-    ("commonAnnotations", ""),
-    ("patchesStrategicMerge", ""),
-    ("patchesJson6902", ""),
-    ("patches", ""),
-    ("images", ""),
-    ("imageTags", ""),
-    ("replicas", ""),
-    ("sortOptions", ""),
-    ("components", ""),
-    ("configMapGenerator", ""),
-    ("secretGenerator", ""),
-    ("generatorOptions", ""),
 ];
 
 impl Kustomization {
     /// Decodes the root mapping of a kustomization file.
     pub fn decode(root: &Field<'_>) -> Result<Self, Error> {
         let fields = root.mapping(FIELDS)?;
-        for (name, hint) in UNSUPPORTED {
-            if let Some(field) = fields.get(name) {
-                return Err(field.error(Problem::Unsupported(format!("`{name}`"), hint)));
-            }
-        }
+        check_not_empty(root, &fields)?;
+        check_supported(&fields)?;
+        check_metadata(&fields)?;
         let is_component = check_type(&fields)?;
         let mut resources = fields.texts("resources")?;
         resources.extend(fields.texts("bases")?);
-        Ok(Self { is_component, resources })
+        let mut images = fields.list("images", Image::decode)?;
+        images.extend(fields.list("imageTags", Image::decode)?);
+        let options = fields.get("generatorOptions").map(|field| GeneratorOptions::decode(&field)).transpose()?;
+        Ok(Self {
+            is_component,
+            resources,
+            components: fields.texts("components")?,
+            config_maps: fields.list("configMapGenerator", ConfigMapGenerator::decode)?,
+            secrets: fields.list("secretGenerator", SecretGenerator::decode)?,
+            generator_options: options.unwrap_or_default(),
+            patches_strategic_merge: fields.texts("patchesStrategicMerge")?,
+            patches: fields.list("patches", Patch::decode)?,
+            patches_json6902: fields.list("patchesJson6902", Patch::decode)?,
+            namespace: fields.string("namespace")?,
+            name_prefix: fields.string("namePrefix")?,
+            name_suffix: fields.string("nameSuffix")?,
+            labels: fields.list("labels", Labels::decode)?,
+            common_labels: fields.pairs("commonLabels")?,
+            common_annotations: fields.pairs("commonAnnotations")?,
+            replicas: fields.list("replicas", Replica::decode)?,
+            images,
+            sort_options: fields.get("sortOptions").map(|field| Order::decode(&field)).transpose()?,
+            managed_by_label: build_metadata(&fields)?,
+        })
     }
+}
+
+/// Whether objects are to be labelled as managed; the other two kinds of metadata are not here yet.
+fn build_metadata(fields: &Fields<'_>) -> Result<bool, Error> {
+    let mut managed_by_label = false;
+    for text in fields.texts("buildMetadata")? {
+        match text.value.as_str() {
+            "managedByLabel" => managed_by_label = true,
+            "originAnnotations" | "transformerAnnotations" => {
+                return Err(Error::new(text.place, Problem::Unsupported(format!("`{}`", text.value), "")));
+            }
+            other => {
+                let why =
+                    format!("`{other}` is none of `managedByLabel`, `originAnnotations` and `transformerAnnotations`");
+                return Err(Error::new(text.place, Problem::Invalid(why)));
+            }
+        }
+    }
+    Ok(managed_by_label)
+}
+
+fn check_not_empty(root: &Field<'_>, fields: &Fields<'_>) -> Result<(), Error> {
+    let says_something = |name: &&str| match fields.get(name) {
+        None => false,
+        Some(field) => field.string().map_or(true, |text| !text.is_empty()),
+    };
+    match FIELDS.iter().filter(|name| !matches!(**name, "apiVersion" | "kind")).any(says_something) {
+        true => Ok(()),
+        false => Err(root.error(Problem::EmptyKustomization)),
+    }
+}
+
+fn check_supported(fields: &Fields<'_>) -> Result<(), Error> {
+    for (name, hint) in UNSUPPORTED {
+        if let Some(field) = fields.get(name).filter(|field| !field.is_empty()) {
+            return Err(field.error(Problem::Unsupported(format!("`{name}`"), hint)));
+        }
+    }
+    Ok(())
+}
+
+/// The metadata of a kustomization means nothing, but must be metadata.
+fn check_metadata(fields: &Fields<'_>) -> Result<(), Error> {
+    let Some(metadata) = fields.get("metadata") else { return Ok(()) };
+    let fields = metadata.mapping(&["name", "namespace", "labels", "annotations"])?;
+    fields.string("name")?;
+    fields.string("namespace")?;
+    fields.pairs("labels")?;
+    fields.pairs("annotations")?;
+    Ok(())
 }
 
 fn check_type(fields: &Fields<'_>) -> Result<bool, Error> {

@@ -13,3 +13,14 @@ pub use emit::emit;
 pub use node::{Entry, Node, NodeKind};
 pub use parse::{documents, single};
 pub use scalar::Dialect;
+
+/// What a plain scalar means, as a value; text that is no finite number stays text.
+pub fn plain(text: &str, dialect: Dialect) -> serde_json::Value {
+    match scalar::resolve(text, dialect) {
+        Ok(NodeKind::Bool(value)) => value.into(),
+        Ok(NodeKind::Number(value)) => value.into(),
+        Ok(NodeKind::Null) => serde_json::Value::Null,
+        Ok(NodeKind::String(value)) => value.into(),
+        _ => text.into(),
+    }
+}

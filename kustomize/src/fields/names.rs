@@ -1,0 +1,55 @@
+//! `namePrefix:` and `nameSuffix:` rename every object but those whose name is their meaning.
+
+use crate::error::{Error, Problem};
+use crate::field_spec::{self, Create, FieldSpec};
+use crate::resource::{Gvk, Resource, ResourceList};
+use serde_json::Value;
+
+/// What is added to a name, and where.
+#[derive(Clone, Copy, Debug)]
+pub enum Affix<'a> {
+    Prefix(&'a str),
+    Suffix(&'a str),
+}
+
+/// Renames all objects.
+pub fn apply(list: &mut ResourceList, affix: Affix<'_>, specs: &[FieldSpec]) -> Result<(), Error> {
+    for resource in list.items_mut() {
+        let original = resource.original_id().gvk;
+        if keeps_its_name(&original) {
+            continue;
+        }
+        for spec in specs.iter().filter(|spec| spec.selects(&original)) {
+            one(resource, affix, spec).map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of these follow from what they describe.
+fn keeps_its_name(gvk: &Gvk) -> bool {
+    match gvk.kind.as_str() {
+        "CustomResourceDefinition" | "Namespace" => true,
+        "APIService" => gvk.group == "apiregistration.k8s.io",
+        _ => false,
+    }
+}
+
+fn one(resource: &mut Resource, affix: Affix<'_>, spec: &FieldSpec) -> Result<(), String> {
+    if spec.path == "metadata/name" {
+        match affix {
+            Affix::Prefix(text) => resource.prefixes.push(text.to_owned()),
+            Affix::Suffix(text) => resource.suffixes.push(text.to_owned()),
+        }
+        resource.remember();
+    }
+    let gvk = resource.gvk();
+    field_spec::apply(&mut resource.value, &gvk, spec, Create::Scalar, &mut |value| {
+        let Value::String(name) = value else { return Err("a name must be a string".to_owned()) };
+        *name = match affix {
+            Affix::Prefix(text) => format!("{text}{name}"),
+            Affix::Suffix(text) => format!("{name}{text}"),
+        };
+        Ok(())
+    })
+}

@@ -1,0 +1,263 @@
+//! `patches:` and its older spellings `patchesStrategicMerge:` and `patchesJson6902:`.
+
+use crate::error::{Error, Place, Problem};
+use crate::kustomization::{Field, Text};
+use crate::patch::json6902::{self, Operation};
+use crate::patch::selector::Selector;
+use crate::patch::strategic_merge;
+use crate::path::TreePath;
+use crate::resource::{self, Resource, ResourceList};
+use crate::source::Source;
+use crate::yaml::{self, Dialect};
+use serde_json::{Map, Value};
+
+/// One entry of `patches:` or `patchesJson6902:`.
+#[derive(Debug)]
+pub struct Patch {
+    place: Place,
+    content: Content,
+    target: Option<Selector>,
+    allow_name_change: bool,
+    allow_kind_change: bool,
+}
+
+#[derive(Debug)]
+enum Content {
+    Path(Text),
+    Inline(Text),
+}
+
+/// A patch that is read and understood.
+enum Loaded {
+    StrategicMerge(Vec<Resource>),
+    Json(Vec<Operation>),
+    /// Nothing but comments.
+    Empty,
+}
+
+impl Patch {
+    pub const FIELDS: &[&str] = &["path", "patch", "target", "options"];
+
+    pub fn decode(field: &Field<'_>) -> Result<Self, Error> {
+        let fields = field.mapping(Self::FIELDS)?;
+        let content = match (fields.text("path")?, fields.text("patch")?.filter(|text| !text.value.trim().is_empty())) {
+            (Some(path), None) => Content::Path(path),
+            (None, Some(patch)) => Content::Inline(patch),
+            (None, None) => return Err(field.error(Problem::Patch("a patch needs `path` or `patch`".to_owned()))),
+            (Some(_), Some(_)) => {
+                return Err(field.error(Problem::Patch("`path` and `patch` exclude each other; remove one".to_owned())));
+            }
+        };
+        let options = fields.get("options").map(|options| options.flags()).transpose()?.unwrap_or_default();
+        let option = |name: &str| options.get(name).copied().unwrap_or_default();
+        Ok(Self {
+            place: field.place(),
+            content,
+            target: fields.get("target").map(|target| Selector::decode(&target)).transpose()?,
+            allow_name_change: option("allowNameChange"),
+            allow_kind_change: option("allowKindChange"),
+        })
+    }
+
+    /// Applies an entry of `patches:`, of whichever kind it is.
+    pub fn apply(&self, source: Source<'_>, root: &TreePath, list: &mut ResourceList) -> Result<(), Error> {
+        let (text, place) = self.read(source, root)?;
+        match load(&text, &place, source)? {
+            Loaded::Empty => Ok(()),
+            Loaded::Json(operations) => self.apply_json(&operations, &place, list),
+            Loaded::StrategicMerge(patches) => self.apply_merge(patches, &place, list),
+        }
+    }
+
+    /// Applies an entry of `patchesJson6902:`, which is always a JSON patch.
+    pub fn apply_json6902(&self, source: Source<'_>, root: &TreePath, list: &mut ResourceList) -> Result<(), Error> {
+        let (text, place) = self.read(source, root)?;
+        let operations = operations(&text, source).map_err(|why| Error::new(place.clone(), Problem::Patch(why)))?;
+        match operations.is_empty() {
+            true => Err(Error::new(place, Problem::Patch("the patch has no operations".to_owned()))),
+            false => self.apply_json(&operations, &place, list),
+        }
+    }
+
+    fn read(&self, source: Source<'_>, root: &TreePath) -> Result<(String, Place), Error> {
+        match &self.content {
+            Content::Inline(text) => Ok((text.value.clone(), text.place.clone())),
+            Content::Path(text) => {
+                let file = source.required_file(root, &text.value, &text.place)?;
+                Ok((source.text(&file)?, Place::of(&file)))
+            }
+        }
+    }
+
+    fn apply_json(&self, operations: &[Operation], place: &Place, list: &mut ResourceList) -> Result<(), Error> {
+        let Some(target) = &self.target else {
+            return Err(Error::new(self.place.clone(), Problem::Patch("a JSON patch needs a `target`".to_owned())));
+        };
+        for resource in list.items_mut().iter_mut().filter(|resource| target.matches(resource)) {
+            resource.remember();
+            let result = with_annotations(&mut resource.value, |value| json6902::apply(value, operations));
+            result.map_err(|why| Error::new(place.clone(), Problem::Patch(format!("{}: {why}", resource.id()))))?;
+        }
+        list.items_mut().retain(|resource| !resource.value.is_null());
+        list.check_unique()
+    }
+
+    fn apply_merge(&self, mut patches: Vec<Resource>, place: &Place, list: &mut ResourceList) -> Result<(), Error> {
+        let Some(target) = &self.target else {
+            return patches.into_iter().try_for_each(|patch| self.apply_to_named(patch, list));
+        };
+        let (Some(patch), true) = (patches.pop(), patches.is_empty()) else {
+            let why = "several strategic merge patches in one entry cannot share a `target`; make one entry for each";
+            return Err(Error::new(place.clone(), Problem::Patch(why.to_owned())));
+        };
+        let selected: Vec<usize> = (0..list.len()).filter(|at| target.matches(&list.as_slice()[*at])).collect();
+        for at in selected {
+            let resource = &mut list.items_mut()[at];
+            let mut patch = patch.clone();
+            if let (Some(object), Some(version)) = (patch.value.as_object_mut(), resource.value.get("apiVersion")) {
+                object.insert("apiVersion".to_owned(), version.clone());
+            }
+            self.merge(resource, patch)?;
+        }
+        drop_deleted(list)
+    }
+
+    /// Applies a patch to the one object that it names.
+    fn apply_to_named(&self, patch: Resource, list: &mut ResourceList) -> Result<(), Error> {
+        let at = named(&patch, list)?;
+        self.merge(&mut list.items_mut()[at], patch)?;
+        drop_deleted(list)
+    }
+
+    fn merge(&self, resource: &mut Resource, patch: Resource) -> Result<(), Error> {
+        if self.allow_name_change || self.allow_kind_change {
+            resource.remember();
+        }
+        let keep = Keep { name: !self.allow_name_change, kind: !self.allow_kind_change };
+        merge(resource, patch, keep)
+    }
+}
+
+/// Applies the entries of `patchesStrategicMerge:`, each a path or a patch in place.
+pub fn apply_strategic_merge(
+    entries: &[Text],
+    source: Source<'_>,
+    root: &TreePath,
+    list: &mut ResourceList,
+) -> Result<(), Error> {
+    let mut patches = Vec::new();
+    for entry in entries {
+        let limits = &source.options.limits;
+        match resource::resources(&entry.value, &entry.place, limits) {
+            Ok(inline) => patches.extend(inline),
+            Err(_) => {
+                let file = source.required_file(root, &entry.value, &entry.place)?;
+                patches.extend(resource::of_file(&source.text(&file)?, &file, limits)?);
+            }
+        }
+    }
+    for patch in patches {
+        let at = named(&patch, list)?;
+        merge(&mut list.items_mut()[at], patch, Keep { name: true, kind: true })?;
+        drop_deleted(list)?;
+    }
+    Ok(())
+}
+
+/// The index of the one object that a patch names, by any of the names it has had.
+fn named(patch: &Resource, list: &ResourceList) -> Result<usize, Error> {
+    let id = patch.id();
+    let found: Vec<usize> = (0..list.len()).filter(|at| list.as_slice()[*at].is_or_was(&id)).collect();
+    match found.as_slice() {
+        [at] => Ok(*at),
+        [] => Err(Error::new(patch.place.clone(), Problem::NoMatch(format!("the patch for {id}")))),
+        several => {
+            let names: Vec<String> = several.iter().map(|at| list.as_slice()[*at].id().to_string()).collect();
+            Err(Error::new(patch.place.clone(), Problem::Ambiguous(format!("the patch for {id}"), names.join(", "))))
+        }
+    }
+}
+
+/// What a patch may not change, unless it says so.
+#[derive(Clone, Copy)]
+struct Keep {
+    name: bool,
+    kind: bool,
+}
+
+/// Merges a patch into an object; one that the patch deletes becomes null.
+fn merge(resource: &mut Resource, patch: Resource, keep: Keep) -> Result<(), Error> {
+    let (name, namespace, kind) =
+        (resource.name().to_owned(), resource.namespace().to_owned(), resource.kind().to_owned());
+    let (id, place) = (resource.id(), patch.place.clone());
+    let merged = strategic_merge::merge(resource.value.take(), patch.value)
+        .map_err(|why| Error::new(place, Problem::Patch(format!("{id}: {why}"))))?;
+    let Some(merged @ Value::Object(_)) = merged else { return Ok(()) };
+    resource.value = merged;
+    if keep.kind
+        && let Some(object) = resource.value.as_object_mut()
+    {
+        object.insert("kind".to_owned(), Value::String(kind));
+    }
+    if keep.name {
+        resource.set_name(name);
+    }
+    resource.set_namespace(&namespace);
+    Ok(())
+}
+
+fn drop_deleted(list: &mut ResourceList) -> Result<(), Error> {
+    list.items_mut().retain(|resource| resource.value.as_object().is_some_and(|object| !object.is_empty()));
+    list.check_unique()
+}
+
+/// Runs with `metadata.annotations` in place, which the reference's own bookkeeping always makes.
+fn with_annotations(value: &mut Value, run: impl FnOnce(&mut Value) -> Result<(), String>) -> Result<(), String> {
+    let added = value.get_mut("metadata").and_then(Value::as_object_mut).is_some_and(|metadata| {
+        match metadata.get("annotations") {
+            None | Some(Value::Null) => {
+                metadata.insert("annotations".to_owned(), Value::Object(Map::new()));
+                true
+            }
+            Some(_) => false,
+        }
+    });
+    run(value)?;
+    if added && let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        let is_empty = metadata.get("annotations").and_then(Value::as_object).is_some_and(Map::is_empty);
+        if is_empty {
+            metadata.remove("annotations");
+        }
+    }
+    Ok(())
+}
+
+/// Tells the kinds of patches apart by what they parse as.
+fn load(text: &str, place: &Place, source: Source<'_>) -> Result<Loaded, Error> {
+    let merge = resource::resources(text, place, &source.options.limits);
+    let json = operations(text, source);
+    match (merge, json) {
+        (Ok(patches), Ok(operations)) if patches.is_empty() && operations.is_empty() => Ok(Loaded::Empty),
+        (Ok(_), Ok(_)) => Err(Error::new(
+            place.clone(),
+            Problem::Patch("this reads as a strategic merge patch and as a JSON patch".to_owned()),
+        )),
+        (Ok(patches), Err(_)) => Ok(Loaded::StrategicMerge(patches)),
+        (Err(_), Ok(operations)) => Ok(Loaded::Json(operations)),
+        // A list is a failed JSON patch; anything else a failed strategic merge patch.
+        (Err(_), Err(why)) if text.trim_start().starts_with(['[', '-']) && !text.starts_with("---") => {
+            Err(Error::new(place.clone(), Problem::Patch(why)))
+        }
+        (Err(error), Err(_)) => Err(error),
+    }
+}
+
+/// The operations of a JSON patch; none for an empty text.
+fn operations(text: &str, source: Source<'_>) -> Result<Vec<Operation>, String> {
+    let node = yaml::single(text, Dialect::Kustomization, &source.options.limits)
+        .map_err(|(_, problem)| problem.to_string())?;
+    match node.into_value() {
+        Value::Null => Ok(Vec::new()),
+        value => json6902::parse(value),
+    }
+}

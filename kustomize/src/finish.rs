@@ -1,0 +1,83 @@
+//! What happens once, at the root: hashes in names, references, order, and the last touches.
+
+use crate::error::Error;
+use crate::field_spec::{FieldSpec, FieldSpecs};
+use crate::fields::pairs;
+use crate::generate;
+use crate::kustomization::Kustomization;
+use crate::name_reference;
+use crate::object::Object;
+use crate::resource::{Resource, ResourceList};
+use crate::source::Source;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Marks an object that is input for tools only and not part of the output.
+const LOCAL_CONFIG: &str = "config.kubernetes.io/local-config";
+/// Marks an object as made by a renderer; the value begins as the reference's does.
+const MANAGED_BY: (&str, &str) =
+    ("app.kubernetes.io/managed-by", concat!("kustomize-lapdev-", env!("CARGO_PKG_VERSION")));
+/// Annotations under this prefix are the reference's bookkeeping.
+const INTERNAL: &str = "internal.config.kubernetes.io/";
+/// An object that carries this one, as `enabled`, gets a hash like a generated one.
+const NEEDS_HASH: &str = "internal.config.kubernetes.io/needsHashSuffix";
+/// Bookkeeping of older tools, which the reference removes too.
+const LEGACY: [&str; 3] = ["config.kubernetes.io/index", "config.kubernetes.io/path", "config.k8s.io/id"];
+
+/// Turns accumulated objects into the output.
+pub fn finish(
+    mut list: ResourceList,
+    root: &Kustomization,
+    specs: &FieldSpecs,
+    source: Source<'_>,
+) -> Result<Vec<Object>, Error> {
+    add_hashes(&mut list);
+    name_reference::apply(&mut list, specs)?;
+    list.items_mut().retain(|resource| !is_local(resource));
+    list.check_unique()?;
+    if source.options.managed_by_label || root.managed_by_label {
+        let pair = BTreeMap::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())]);
+        pairs::set(&mut list, &pair, &[FieldSpec::any("metadata/labels", true)])?;
+    }
+    let mut resources = list.into_items();
+    root.sort_options.clone().unwrap_or_default().sort(&mut resources);
+    resources.iter_mut().for_each(tidy_annotations);
+    Ok(resources.into_iter().map(|resource| Object::new(resource.value, resource.place)).collect())
+}
+
+fn add_hashes(list: &mut ResourceList) {
+    for resource in list.items_mut() {
+        let asked =
+            resource.annotations().and_then(|pairs| pairs.get(NEEDS_HASH)).is_some_and(|value| value == "enabled");
+        if resource.needs_hash || asked {
+            let name = format!("{}-{}", resource.name(), generate::name_hash(resource));
+            resource.remember();
+            resource.set_name(name);
+        }
+    }
+}
+
+fn is_local(resource: &Resource) -> bool {
+    let value = resource.annotations().and_then(|pairs| pairs.get(LOCAL_CONFIG));
+    value.is_some_and(|value| value != "false")
+}
+
+/// Removes bookkeeping, and writes every value as the string that Kubernetes needs.
+fn tidy_annotations(resource: &mut Resource) {
+    let renamed = resource.previous_names().next().is_some();
+    let Some(metadata) = resource.value.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { return };
+    if annotations.is_empty() && !renamed {
+        return;
+    }
+    annotations.retain(|key, _| !key.starts_with(INTERNAL) && !LEGACY.contains(&key.as_str()));
+    for value in annotations.values_mut() {
+        match value {
+            Value::Number(_) | Value::Bool(_) | Value::Null => *value = Value::String(value.to_string()),
+            _ => {}
+        }
+    }
+    if annotations.is_empty() {
+        metadata.remove("annotations");
+    }
+}

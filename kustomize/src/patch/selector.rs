@@ -1,0 +1,194 @@
+//! Which objects a patch applies to: anchored regular expressions on type, name and namespace, and
+//! Kubernetes label selectors on labels and annotations.
+
+use crate::error::{Error, Problem};
+use crate::kustomization::Field;
+use crate::resource::{Gvk, Resource};
+use regex::Regex;
+use serde_json::{Map, Value};
+
+/// A `target:` of a kustomization. What is not given matches everything.
+#[derive(Debug, Default)]
+pub struct Selector {
+    group: Option<Regex>,
+    version: Option<Regex>,
+    kind: Option<Regex>,
+    name: Option<Regex>,
+    namespace: Option<Regex>,
+    labels: Vec<Requirement>,
+    annotations: Vec<Requirement>,
+}
+
+impl Selector {
+    pub const FIELDS: &[&str] =
+        &["group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector"];
+
+    pub fn decode(field: &Field<'_>) -> Result<Self, Error> {
+        let fields = field.mapping(Self::FIELDS)?;
+        let regex = |name: &str| -> Result<Option<Regex>, Error> {
+            let Some(text) = fields.text(name)? else { return Ok(None) };
+            anchored(&text.value).map(Some).map_err(|why| Error::new(text.place, Problem::Invalid(why)))
+        };
+        let requirements = |name: &str| -> Result<Vec<Requirement>, Error> {
+            let Some(text) = fields.text(name)? else { return Ok(Vec::new()) };
+            parse_requirements(&text.value).map_err(|why| Error::new(text.place, Problem::Invalid(why)))
+        };
+        Ok(Self {
+            group: regex("group")?,
+            version: regex("version")?,
+            kind: regex("kind")?,
+            name: regex("name")?,
+            namespace: regex("namespace")?,
+            labels: requirements("labelSelector")?,
+            annotations: requirements("annotationSelector")?,
+        })
+    }
+
+    /// Whether the object is meant, by its present or its original name and namespace.
+    pub fn matches(&self, resource: &Resource) -> bool {
+        let (now, before) = (resource.id(), resource.original_id());
+        let either =
+            |regex: &Option<Regex>, a: &str, b: &str| is_match(regex.as_ref(), a) || is_match(regex.as_ref(), b);
+        self.matches_type(&now.gvk)
+            && either(&self.name, &before.name, &now.name)
+            && either(&self.namespace, &before.namespace, &now.namespace)
+            && self.labels.iter().all(|requirement| requirement.holds(resource.labels()))
+            && self.annotations.iter().all(|requirement| requirement.holds(resource.annotations()))
+    }
+
+    fn matches_type(&self, gvk: &Gvk) -> bool {
+        is_match(self.group.as_ref(), &gvk.group)
+            && is_match(self.version.as_ref(), &gvk.version)
+            && is_match(self.kind.as_ref(), &gvk.kind)
+    }
+}
+
+fn is_match(regex: Option<&Regex>, text: &str) -> bool {
+    regex.is_none_or(|regex| regex.is_match(text))
+}
+
+/// A regular expression that must match the whole text.
+pub fn anchored(pattern: &str) -> Result<Regex, String> {
+    Regex::new(&format!("^(?:{pattern})$")).map_err(|_| format!("`{pattern}` is not a valid regular expression"))
+}
+
+/// One requirement of a label selector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Requirement {
+    key: String,
+    operator: Operator,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Operator {
+    Exists,
+    Absent,
+    In(Vec<String>),
+    /// Also holds where the label is absent.
+    NotIn(Vec<String>),
+}
+
+impl Requirement {
+    fn holds(&self, labels: Option<&Map<String, Value>>) -> bool {
+        let value = labels.and_then(|labels| labels.get(&self.key)).map(|value| value.as_str().unwrap_or_default());
+        let among = |values: &[String]| value.is_some_and(|value| values.iter().any(|one| one == value));
+        match &self.operator {
+            Operator::Exists => value.is_some(),
+            Operator::Absent => value.is_none(),
+            Operator::In(values) => among(values),
+            Operator::NotIn(values) => !among(values),
+        }
+    }
+}
+
+/// Parses `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
+fn parse_requirements(text: &str) -> Result<Vec<Requirement>, String> {
+    split_outside_parentheses(text).into_iter().map(|part| parse_requirement(part.trim(), text)).collect()
+}
+
+fn split_outside_parentheses(text: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut parts) = (0_usize, 0, Vec::new());
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+fn parse_requirement(part: &str, whole: &str) -> Result<Requirement, String> {
+    let invalid = || format!("`{whole}` is not a valid label selector");
+    let requirement = |key: &str, operator| match is_key(key.trim()) {
+        true => Ok(Requirement { key: key.trim().to_owned(), operator }),
+        false => Err(invalid()),
+    };
+    if let Some(key) = part.strip_prefix('!') {
+        return requirement(key, Operator::Absent);
+    }
+    if let Some((key, value)) = part.split_once("!=") {
+        return requirement(key, Operator::NotIn(vec![value.trim().to_owned()]));
+    }
+    if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+        let value = value.trim();
+        return match is_value(value) {
+            true => requirement(key, Operator::In(vec![value.to_owned()])),
+            false => Err(invalid()),
+        };
+    }
+    let Some((head, list)) = part.split_once('(') else {
+        return requirement(part, Operator::Exists);
+    };
+    let values = list.strip_suffix(')').ok_or_else(invalid)?.split(',').map(|value| value.trim().to_owned()).collect();
+    let (key, operator) = head.trim().rsplit_once(char::is_whitespace).ok_or_else(invalid)?;
+    match operator {
+        "in" => requirement(key, Operator::In(values)),
+        "notin" => requirement(key, Operator::NotIn(values)),
+        _ => Err(invalid()),
+    }
+}
+
+fn is_key(key: &str) -> bool {
+    !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '/'))
+}
+
+fn is_value(value: &str) -> bool {
+    value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn label_selectors_follow_kubernetes() {
+        let labels = json!({"app": "web", "tier": "front"});
+        let holds = |text: &str| {
+            let requirements = parse_requirements(text).expect("valid");
+            requirements.iter().all(|requirement| requirement.holds(labels.as_object()))
+        };
+        for text in ["app=web", "app==web,tier", "app in (api, web)", "!missing", "missing!=x", "app notin (api)"] {
+            assert!(holds(text), "{text}");
+        }
+        for text in ["app=api", "missing", "!app", "app notin (web)", "app!=web"] {
+            assert!(!holds(text), "{text}");
+        }
+        for text in ["app in web", "=x", "a b", "app in (x", ""] {
+            assert!(parse_requirements(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn expressions_match_the_whole_text() {
+        let regex = anchored("web|api").expect("valid");
+        assert!(regex.is_match("api") && !regex.is_match("api-2"));
+        assert!(anchored("(").is_err());
+    }
+}
