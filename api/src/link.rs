@@ -8,6 +8,9 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+/// What the store calls the secret that links are signed with.
+pub const SECRET: &str = "preview-links";
+
 /// The query parameter that carries a link's signature.
 pub const PARAMETER: &str = "lapdev-token";
 
