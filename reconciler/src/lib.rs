@@ -1,1 +1,5 @@
 //! lapdev-reconciler
+
+pub mod git;
+pub mod load;
+pub mod validate;

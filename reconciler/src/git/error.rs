@@ -1,0 +1,91 @@
+//! Why git could not answer. No variant is evidence that a branch or file is gone.
+
+use std::{path::PathBuf, time::Duration};
+
+/// A failed operation on a repository.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GitError {
+    /// An address that is no repository's.
+    #[error(
+        "{0:?} is not a repository's address; expected https://host/path, http://host/path, file:///path or an absolute path, without user name or password"
+    )]
+    Url(String),
+    /// The mirrors' folder cannot be used.
+    #[error("cannot use {path} for git mirrors; check that it is writable and that the disk is not full")]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The remote could not be reached or did not answer as git does.
+    #[error("cannot read {url}; check its address, its credentials and that it can be reached from here")]
+    Remote {
+        /// The repository.
+        url: String,
+        /// Why.
+        #[source]
+        source: git2::Error,
+    },
+    /// The remote wants credentials, or refuses ours.
+    #[error("{url} refuses access; check the [git] credentials for it and what they permit")]
+    Unauthorized {
+        /// The repository.
+        url: String,
+    },
+    /// The deadline passed.
+    #[error("{url} did not answer within {} s; the next poll tries again", .after.as_secs())]
+    Deadline {
+        /// The repository.
+        url: String,
+        /// The deadline.
+        after: Duration,
+    },
+    /// More was sent than allowed.
+    #[error("{url} sends more than {limit} bytes; raise [git] max_fetch_bytes if this is expected")]
+    TooMuch {
+        /// The repository.
+        url: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A token or certificate file that cannot be read.
+    #[error("cannot read {path}, which the [git] settings name")]
+    SettingFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// libgit2 refuses a setting.
+    #[error("git does not accept the [git] settings; check ca_file")]
+    Settings(#[source] git2::Error),
+    /// A commit, tree or blob that the mirror does not hold.
+    #[error("{what} {id} is not in the mirror; fetch it first")]
+    Missing {
+        /// `commit`, `tree` or `blob`.
+        what: &'static str,
+        /// Its id.
+        id: String,
+    },
+    /// The mirror is damaged.
+    #[error("cannot {attempt} in the mirror {path}; it is fetched anew if this persists")]
+    Mirror {
+        /// What was attempted.
+        attempt: &'static str,
+        /// The mirror.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: git2::Error,
+    },
+    /// A task of ours ended early: the process shuts down.
+    #[error("the git task for {url} was stopped")]
+    Stopped {
+        /// The repository.
+        url: String,
+    },
+}

@@ -1,0 +1,254 @@
+//! One fetch, blocking: connect, read the whole listing, download what is missing, then write the refs.
+//!
+//! Refs are written by hand and last, from the listing itself, so that they are never ahead of the objects and a killed
+//! or overdue fetch leaves those of before.
+
+use super::{GitError, Listing, Refs, RepositoryUrl, repair};
+use git2::{
+    AutotagOption, CertificateCheckStatus, Cred, CredentialType, Direction, ErrorClass, ErrorCode, FetchOptions, Oid,
+    ProxyOptions, Reference, RemoteCallbacks, RemoteHead, Repository,
+};
+use lapdev_api::name::{BranchRef, Commit};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+const HEADS: &str = "refs/heads/";
+/// A remote with more unreadable branch names than this is not worth listening to.
+const MAX_ILLEGAL: usize = 100;
+
+/// What to fetch, and how long and how much at most.
+pub(super) struct Job {
+    pub url: RepositoryUrl,
+    pub path: PathBuf,
+    pub pulls: BTreeSet<u64>,
+    pub deadline: Instant,
+    pub after: Duration,
+    pub limit: u64,
+}
+
+/// A fetch that ended well.
+pub(super) struct Done {
+    pub listing: Listing,
+    pub changed: bool,
+    /// The mirror's folder is another than before.
+    pub remade: bool,
+}
+
+type Credential = Option<(String, String)>;
+type ByName = BTreeMap<String, Oid>;
+
+/// Runs a job to its end, in the calling thread.
+pub(super) fn run(job: &Job, credential: Credential) -> Result<Done, GitError> {
+    let opened = repair::open_or_make(&job.path)?;
+    let repository = &opened.repository;
+    let aborted = Cell::new(None);
+    let callbacks = || callbacks(job, &credential, &aborted);
+    let failed = |source| job.explain(source, aborted.get());
+
+    let mut remote = repository.remote_anonymous(job.url.as_str()).map_err(failed)?;
+    let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks()), Some(proxy())).map_err(failed)?;
+    let theirs = Heads::read(connection.list().map_err(failed)?, job).map_err(failed)?;
+    let ours = job.own_refs(repository)?;
+    if theirs.branches.is_empty() && ours.keys().any(|name| name.starts_with(HEADS)) {
+        let had = ours.keys().filter(|name| name.starts_with(HEADS)).count();
+        return Ok(Done { listing: Listing::Suspicious { had }, changed: false, remade: opened.remade });
+    }
+    let wanted = theirs.by_name();
+    let changed = wanted != ours;
+    if changed {
+        let mut options = FetchOptions::new();
+        options.remote_callbacks(callbacks()).proxy_options(proxy());
+        options.download_tags(AutotagOption::None).update_fetchhead(false);
+        connection.remote().download(&job.refspecs(&theirs), Some(&mut options)).map_err(failed)?;
+        job.write_refs(repository, &ours, &wanted)?;
+    }
+    Ok(Done { listing: Listing::Complete(theirs.into_refs()), changed, remade: opened.remade })
+}
+
+/// Why a callback stopped libgit2, which itself only says that one did.
+#[derive(Clone, Copy)]
+enum Abort {
+    Deadline,
+    TooMuch,
+    Unauthorized,
+}
+
+fn callbacks<'a>(job: &'a Job, credential: &'a Credential, aborted: &'a Cell<Option<Abort>>) -> RemoteCallbacks<'a> {
+    let mut callbacks = RemoteCallbacks::new();
+    let asked = Cell::new(false);
+    callbacks.credentials(move |_, _, allowed| match credential {
+        // Asked twice: the first answer was refused.
+        Some((user, token)) if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) && !asked.replace(true) => {
+            Cred::userpass_plaintext(user, token)
+        }
+        _ => {
+            aborted.set(Some(Abort::Unauthorized));
+            Err(git2::Error::new(ErrorCode::Auth, ErrorClass::Callback, "no credential is accepted"))
+        }
+    });
+    callbacks.transfer_progress(move |progress| {
+        if progress.received_bytes() as u64 > job.limit {
+            aborted.set(Some(Abort::TooMuch));
+            return false;
+        }
+        job.goes_on(aborted)
+    });
+    callbacks.sideband_progress(move |_| job.goes_on(aborted));
+    callbacks.certificate_check(|_, _| Ok(CertificateCheckStatus::CertificatePassthrough));
+    callbacks
+}
+
+fn proxy<'a>() -> ProxyOptions<'a> {
+    let mut proxy = ProxyOptions::new();
+    proxy.auto();
+    proxy
+}
+
+impl Job {
+    fn goes_on(&self, aborted: &Cell<Option<Abort>>) -> bool {
+        let in_time = Instant::now() < self.deadline;
+        if !in_time {
+            aborted.set(Some(Abort::Deadline));
+        }
+        in_time
+    }
+
+    fn explain(&self, source: git2::Error, aborted: Option<Abort>) -> GitError {
+        let url = self.url.to_string();
+        match (aborted, source.code()) {
+            (Some(Abort::Deadline), _) | (_, ErrorCode::Timeout) => GitError::Deadline { url, after: self.after },
+            (Some(Abort::TooMuch), _) => GitError::TooMuch { url, limit: self.limit },
+            (Some(Abort::Unauthorized), _) | (_, ErrorCode::Auth) => GitError::Unauthorized { url },
+            (None, _) => GitError::Remote { url, source },
+        }
+    }
+
+    fn mirror_failed(&self, attempt: &'static str) -> impl Fn(git2::Error) -> GitError {
+        let path = self.path.clone();
+        move |source| GitError::Mirror { attempt, path: path.clone(), source }
+    }
+
+    /// The refs of the mirror that this job is about.
+    fn own_refs(&self, repository: &Repository) -> Result<ByName, GitError> {
+        let failed = self.mirror_failed("list refs");
+        let mut ours = ByName::new();
+        for reference in repository.references().map_err(&failed)? {
+            let reference = reference.map_err(&failed)?;
+            if let (Ok(name), Some(target)) = (reference.name(), reference.target())
+                && (name.starts_with(HEADS) || pull_number(name).is_some_and(|n| self.pulls.contains(&n)))
+            {
+                ours.insert(name.to_owned(), target);
+            }
+        }
+        Ok(ours)
+    }
+
+    fn refspecs(&self, theirs: &Heads) -> Vec<String> {
+        let pulls = theirs.pulls.keys().map(|n| format!("+{0}:{0}", pull_ref(*n)));
+        std::iter::once(format!("+{HEADS}*:{HEADS}*")).chain(pulls).collect()
+    }
+
+    /// Makes the mirror's refs those of the listing. One fetch at a time, and none after its deadline: a later fetch
+    /// may have come first.
+    fn write_refs(&self, repository: &Repository, ours: &ByName, wanted: &ByName) -> Result<(), GitError> {
+        static WRITING: Mutex<()> = Mutex::new(());
+        let _writing = WRITING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if Instant::now() >= self.deadline {
+            return Err(GitError::Deadline { url: self.url.to_string(), after: self.after });
+        }
+        let failed = self.mirror_failed("write refs");
+        // Removals first: `a` must go before `a/b` can come.
+        for name in ours.keys().filter(|name| !wanted.contains_key(*name)) {
+            repository.find_reference(name).and_then(|mut r| r.delete()).map_err(&failed)?;
+        }
+        for (name, id) in wanted.iter().filter(|(name, id)| ours.get(*name) != Some(*id)) {
+            repository.find_commit(*id).map_err(&failed)?;
+            repository.reference(name, *id, true, "fetch").map_err(&failed)?;
+        }
+        Ok(())
+    }
+}
+
+fn pull_ref(number: u64) -> String {
+    format!("refs/pull/{number}/head")
+}
+
+fn pull_number(name: &str) -> Option<u64> {
+    name.strip_prefix("refs/pull/")?.strip_suffix("/head")?.parse().ok()
+}
+
+/// A complete listing, still with libgit2's ids.
+#[derive(Default)]
+struct Heads {
+    branches: BTreeMap<BranchRef, Oid>,
+    pulls: BTreeMap<u64, Oid>,
+    default_branch: Option<BranchRef>,
+    illegal: usize,
+}
+
+impl Heads {
+    fn read(list: &[RemoteHead<'_>], job: &Job) -> Result<Self, git2::Error> {
+        let mut heads = Self::default();
+        let mut head: Option<(Oid, Option<String>)> = None;
+        for entry in list {
+            match name_and_target(entry) {
+                Some((name, target)) if name == "HEAD" => head = Some((entry.oid(), target)),
+                Some((name, _)) => heads.add(&name, entry.oid(), job),
+                None => heads.illegal += 1,
+            }
+            if heads.illegal > MAX_ILLEGAL {
+                return Err(git2::Error::from_str("too many branches with names that are not legal"));
+            }
+        }
+        heads.default_branch = head.and_then(|(id, target)| heads.guess_default(id, target));
+        Ok(heads)
+    }
+
+    fn add(&mut self, name: &str, id: Oid, job: &Job) {
+        if let Some(branch) = name.strip_prefix(HEADS) {
+            match branch.parse() {
+                Ok(branch) if Reference::is_valid_name(name) => drop(self.branches.insert(branch, id)),
+                _ => self.illegal += 1,
+            }
+        } else if let Some(number) = pull_number(name).filter(|n| job.pulls.contains(n)) {
+            self.pulls.insert(number, id);
+        }
+    }
+
+    /// The branch that HEAD names; servers without symref support leave its commit to guess by, as git does.
+    fn guess_default(&self, id: Oid, target: Option<String>) -> Option<BranchRef> {
+        if let Some(named) = target.and_then(|t| t.strip_prefix(HEADS)?.parse().ok()) {
+            return Some(named);
+        }
+        let same = || self.branches.iter().filter(|(_, head)| **head == id).map(|(name, _)| name);
+        let usual = same().find(|name| matches!(name.as_str(), "main" | "master"));
+        usual.or_else(|| same().next()).cloned()
+    }
+
+    fn by_name(&self) -> ByName {
+        let branches = self.branches.iter().map(|(name, id)| (format!("{HEADS}{name}"), *id));
+        branches.chain(self.pulls.iter().map(|(number, id)| (pull_ref(*number), *id))).collect()
+    }
+
+    fn into_refs(self) -> Refs {
+        let branches = self.branches.into_iter().map(|(name, id)| (name, commit(id))).collect();
+        let pulls = self.pulls.into_iter().map(|(number, id)| (number, commit(id))).collect();
+        Refs::new(branches, pulls, self.default_branch, self.illegal)
+    }
+}
+
+/// git2 panics on a name that is not UTF-8 and has no other way to read it; the remote chooses its names.
+fn name_and_target(head: &RemoteHead<'_>) -> Option<(String, Option<String>)> {
+    let read = || (head.name().to_owned(), head.symref_target().map(str::to_owned));
+    catch_unwind(AssertUnwindSafe(read)).ok()
+}
+
+pub(super) fn commit(id: Oid) -> Commit {
+    id.to_string().parse().expect("an object id is 40 lower-case hexadecimal digits")
+}

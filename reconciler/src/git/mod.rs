@@ -1,0 +1,23 @@
+//! Repositories: bare mirrors of remote ones, and reads from their object databases. The one module that uses libgit2.
+//!
+//! [`Mirrors::fetch`] is the only call that touches the network; it is async, has a hard deadline and gives back what
+//! the remote *said* ([`Listing`]). Everything on [`Mirror`] and [`GitTree`] is blocking, local and free of a work tree.
+//! Nothing here decides anything: what a missing branch means is the plan's.
+
+mod error;
+mod fetch;
+mod mirror;
+mod mirrors;
+mod refs;
+mod repair;
+mod settings;
+mod tree;
+mod url;
+
+pub use error::GitError;
+pub use mirror::{CommitInfo, Mirror};
+pub use mirrors::{Fetched, Mirrors};
+pub use refs::{Listing, Refs};
+pub use settings::{Credential, GitSettings};
+pub use tree::{GitTree, MAX_FILE};
+pub use url::RepositoryUrl;
