@@ -450,7 +450,7 @@ mod tests {
         assert_eq!(text("a\tb"), "k: \"a\\tb\"\n");
         assert_eq!(text("\u{1F600}"), "k: \"\\U0001F600\"\n");
         assert_eq!(text("a \nb"), "k: \"a \\nb\"\n");
-        assert_eq!(text("\u{feff}a b"), "k: \"\\uFEFF\\x61 \\x62\"\n");
+        assert_eq!(text("\u{feff}a b"), "k: \"\\uFEFF\\x61\\x20\\x62\"\n");
     }
 
     #[test]
