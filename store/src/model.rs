@@ -18,7 +18,12 @@ use std::{
     path::Path,
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
+use tokio::time::timeout;
+
+/// Far more than anything here takes; a test that waits longer has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -314,7 +319,8 @@ async fn whoever_is_woken_reads_what_woke_them_even_if_publishers_give_up_halfwa
     assert!(finished > 0 && given_up > 0, "{finished} finished, {given_up} given up");
     let mut counter = store.watch(Topic::Desired);
     // Commits whose caller is gone are announced all the same, in time.
-    counter.wait_for(|count| *count == next - 1).await.expect("open");
+    let announced = counter.wait_for(|count| *count == next - 1);
+    timeout(PATIENCE, announced).await.expect("every commit is announced, once").expect("open");
     publish(1000).await.expect("published");
-    watcher.await.expect("every wake found what woke it");
+    timeout(PATIENCE, watcher).await.expect("the last one is announced").expect("every wake found what woke it");
 }
