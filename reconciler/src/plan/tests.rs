@@ -1,0 +1,385 @@
+//! What the plan promises, one fact each.
+
+use super::{
+    Confirmation, OpenPullRequests, Refs, Work,
+    fixture::{World, branch_file, branches, commit, declare, hour, name, pull_request, pull_requests, shop},
+};
+use lapdev_api::{
+    kinds::{Forks, Placement, PullRequestRule, TriggerOn},
+    name::{Commit, Generation, Uid},
+    record::{EnvironmentRecord, Evidence, Life},
+};
+
+fn by_pull_request() -> World {
+    let mut world = World::new(shop(vec![pull_requests()]));
+    world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x")]);
+    world.pass();
+    world
+}
+
+fn is_closing(record: &EnvironmentRecord) -> bool {
+    matches!(record.life, Life::Closing { .. })
+}
+
+fn evidence(record: &EnvironmentRecord) -> &Evidence {
+    match &record.life {
+        Life::Closing { evidence, .. } | Life::Closed { evidence, .. } => evidence,
+        other => panic!("{} is {other:?}", record.identity.name),
+    }
+}
+
+fn queued_because(record: &EnvironmentRecord) -> &str {
+    match &record.life {
+        Life::Queued { reason } => reason,
+        other => panic!("{} is {other:?}", record.identity.name),
+    }
+}
+
+fn problems(record: &EnvironmentRecord) -> Vec<&str> {
+    record.problems.iter().map(|problem| problem.reason.as_str()).collect()
+}
+
+#[test]
+fn an_open_pull_request_gets_one_environment_beside_its_base() {
+    let world = by_pull_request();
+    let (base, branch) = (world.life("staging"), world.life("feature-x"));
+    assert_eq!((&base.life, &branch.life), (&Life::Live, &Life::Live));
+    assert_eq!((&branch.namespace, &branch.cluster), (&base.namespace, &base.cluster));
+    assert_eq!(branch.head, Some(commit(2)));
+    assert_eq!(branch.pull_requests, [7]);
+    assert_eq!(branch.reasons[0].text, "pull request #7 of acme/shop is open");
+    assert_eq!(branch.expires_at, Some(hour(72)));
+    assert_eq!(world.ledger.len(), 2);
+}
+
+#[test]
+fn a_second_pass_over_the_same_plans_the_same() {
+    let mut world = by_pull_request();
+    let before = world.ledger.clone();
+    world.pass();
+    assert_eq!(world.ledger, before);
+}
+
+#[test]
+fn a_push_moves_the_head_and_the_ttl() {
+    let mut world = by_pull_request();
+    world.now = hour(10);
+    world.sees(&[("feature/x", 3)], &[pull_request(7, "feature/x")]);
+    world.pass();
+    let record = world.life("feature-x");
+    assert_eq!((record.head.as_ref(), record.expires_at), (Some(&commit(3)), Some(hour(82))));
+    assert_eq!(world.ledger.len(), 2);
+}
+
+#[test]
+fn a_closed_pull_request_ends_it_only_when_the_forge_confirms() {
+    let mut world = by_pull_request();
+    world.sees(&[("feature/x", 2)], &[]);
+    let plan = world.plan();
+    assert_eq!(plan.asks.iter().map(|(_, number)| *number).collect::<Vec<_>>(), [7]);
+    world.pass_asking(|_| Confirmation::Unavailable("timeout".to_owned()));
+    assert_eq!(world.life("feature-x").life, Life::Live);
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass_asking(|_| Confirmation::StillOpen(pull_request(7, "feature/x")));
+    assert_eq!((&world.life("feature-x").life, problems(world.life("feature-x")).len()), (&Life::Live, 0));
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    assert_eq!(*evidence(world.life("feature-x")), Evidence::PullRequestClosed { numbers: vec![7] });
+    assert_eq!(world.life("feature-x").generation, Generation(2));
+}
+
+#[test]
+fn a_closed_pull_request_leaves_an_environment_that_its_branch_keeps() {
+    let mut world = World::new(shop(vec![pull_requests(), branches("feature/**")]));
+    world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x")]);
+    world.pass();
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    assert_eq!((&world.life("feature-x").life, world.life("feature-x").pull_requests.len()), (&Life::Live, 0));
+}
+
+#[test]
+fn a_pull_request_on_a_branch_that_has_an_environment_only_attaches() {
+    let mut world = World::new(shop(vec![pull_requests(), branches("feature/**")]));
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    let uid = world.life("feature-x").identity.uid.clone();
+    world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x"), pull_request(8, "feature/x")]);
+    world.pass();
+    let record = world.life("feature-x");
+    assert_eq!((&record.identity.uid, record.pull_requests.as_slice()), (&uid, &[7, 8][..]));
+}
+
+#[test]
+fn a_reopened_pull_request_is_a_new_life_that_waits_for_the_old_one_to_go() {
+    let mut world = by_pull_request();
+    let first = world.life("feature-x").identity.uid.clone();
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x")]);
+    world.pass();
+    assert!(queued_because(world.life("feature-x")).contains("still being removed"));
+    world.confirm_gone();
+    world.pass();
+    let record = world.life("feature-x");
+    assert_eq!(record.life, Life::Live);
+    assert_ne!(record.identity.uid, first);
+    assert_eq!(world.ledger.iter().filter(|life| life.identity.name == record.identity.name).count(), 2);
+}
+
+#[test]
+fn what_cannot_be_seen_ends_nothing() {
+    let unseen: [fn(&mut World); 5] = [
+        |world| world.repository.refs = Refs::Unreadable("404".to_owned()),
+        |world| world.repository.refs = Refs::Complete { branches: Default::default(), default: None },
+        |world| world.repository.pull_requests = OpenPullRequests::Unavailable("502".to_owned()),
+        |world| world.repository = Default::default(),
+        |world| world.repository.id = Some(name("43")),
+    ];
+    for (case, hide) in unseen.into_iter().enumerate() {
+        let mut world = by_pull_request();
+        world.sees(&[], &[]);
+        hide(&mut world);
+        world.pass_asking(|_| Confirmation::Unavailable("503".to_owned()));
+        let record = world.life("feature-x");
+        assert_eq!(record.life, Life::Live, "case {case}");
+        assert!(!record.problems.is_empty(), "case {case} says why it stays");
+    }
+}
+
+#[test]
+fn a_branch_that_is_gone_in_a_complete_listing_ends_it() {
+    let mut world = World::new(shop(vec![branches("feature/**")]));
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    world.sees(&[], &[]);
+    world.pass();
+    assert_eq!(*evidence(world.life("feature-x")), Evidence::RefGone { branch: "feature/x".to_owned() });
+}
+
+#[test]
+fn an_open_pull_request_speaks_for_a_branch_that_was_not_found() {
+    let mut world = by_pull_request();
+    world.sees(&[], &[pull_request(7, "feature/x")]);
+    world.pass();
+    assert_eq!(problems(world.life("feature-x")), ["BranchMissing"]);
+    assert_eq!(world.life("feature-x").life, Life::Live);
+}
+
+#[test]
+fn a_trigger_that_leaves_the_config_ends_its_environments() {
+    let mut world = by_pull_request();
+    world.config = shop(vec![]);
+    world.config_commit = commit(0xc1);
+    world.pass();
+    assert_eq!(*evidence(world.life("feature-x")), Evidence::TriggerGone { commit: commit(0xc1) });
+}
+
+#[test]
+fn a_removed_label_ends_what_needed_it() {
+    let rule = PullRequestRule { labels: vec!["preview".to_owned()], ..PullRequestRule::default() };
+    let mut world = World::new(shop(vec![TriggerOn::PullRequests(rule)]));
+    let mut labelled = pull_request(7, "feature/x");
+    labelled.labels.push("preview".to_owned());
+    world.sees(&[("feature/x", 2)], &[labelled]);
+    world.pass();
+    assert_eq!(world.life("feature-x").life, Life::Live);
+    world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x")]);
+    world.pass();
+    assert!(matches!(evidence(world.life("feature-x")), Evidence::TriggerGone { .. }));
+}
+
+#[test]
+fn a_ttl_ends_and_only_a_push_begins_a_new_life() {
+    let mut world = by_pull_request();
+    world.now = hour(72);
+    world.pass();
+    assert_eq!(*evidence(world.life("feature-x")), Evidence::TtlEnded { at: hour(72) });
+    world.confirm_gone();
+    world.pass();
+    assert!(matches!(world.life("feature-x").life, Life::Closed { .. }), "the open pull request does not revive it");
+    world.sees(&[("feature/x", 3)], &[pull_request(7, "feature/x")]);
+    world.pass();
+    assert_eq!(world.life("feature-x").life, Life::Live);
+}
+
+#[test]
+fn beyond_the_limit_they_queue_in_order_and_no_live_one_makes_room() {
+    let mut config = shop(vec![pull_requests()]);
+    let catalog = config.catalogs.get_mut(&name("shop")).expect("the shop");
+    catalog.value.branch_environments.as_mut().expect("it has branches").limit = 1;
+    let mut world = World::new(config);
+    world.sees(&[("b", 2)], &[pull_request(2, "b")]);
+    world.pass();
+    world.now = hour(1);
+    world.sees(&[("a", 3), ("b", 2), ("c", 4)], &[pull_request(1, "c"), pull_request(2, "b"), pull_request(3, "a")]);
+    world.pass();
+    let lives = |world: &World| ["a-", "b-", "c-"].map(|name| world.life(name).life == Life::Live);
+    assert_eq!(lives(&world), [false, true, false]);
+    assert!(queued_because(world.life("a-")).contains("all 1 places"));
+    world.sees(&[("a", 3), ("b", 2), ("c", 4)], &[pull_request(1, "c"), pull_request(3, "a")]);
+    world.pass();
+    assert_eq!(lives(&world), [false, false, true], "#1 came before #3");
+}
+
+#[test]
+fn a_file_wins_over_a_trigger_for_the_same_branch() {
+    let mut world = by_pull_request();
+    let uid = world.life("feature-x").identity.uid.clone();
+    declare(&mut world.config, "mine", branch_file("feature/x"));
+    world.pass();
+    assert_eq!(world.life("mine").identity.uid, uid);
+    assert_eq!(world.ledger.len(), 2);
+    world.config.environments.remove(&name("mine"));
+    world.pass();
+    assert_eq!((&world.life("feature-x").identity.uid, &world.life("feature-x").life), (&uid, &Life::Live));
+}
+
+#[test]
+fn a_file_that_is_gone_ends_its_environment() {
+    let mut world = World::new(shop(vec![]));
+    declare(&mut world.config, "alice", Placement::Personal { cluster: name("dev"), owner: "alice".to_owned() });
+    world.pass();
+    world.config.environments.remove(&name("alice"));
+    world.config_commit = commit(0xc2);
+    world.pass();
+    assert_eq!(*evidence(world.life("alice")), Evidence::FileGone { commit: commit(0xc2) });
+}
+
+#[test]
+fn a_base_stays_until_its_last_branch_is_gone() {
+    let mut world = by_pull_request();
+    world.config.environments.remove(&name("staging"));
+    world.config.catalogs.clear();
+    world.pass();
+    assert!(is_closing(world.life("feature-x")));
+    assert_eq!(problems(world.life("staging")), ["WaitsForBranches"]);
+    world.pass();
+    assert_eq!(world.life("staging").life, Life::Live, "the branch's objects are still there");
+    world.confirm_gone();
+    world.pass();
+    assert!(is_closing(world.life("staging")));
+}
+
+#[test]
+fn an_environment_that_moves_begins_a_new_life_there() {
+    let mut world = World::new(shop(vec![]));
+    world.pass();
+    declare(&mut world.config, "staging", Placement::Shared { cluster: name("other") });
+    world.pass();
+    assert!(matches!(evidence(&world.ledger[0]), Evidence::Moved { .. }));
+    let record = world.life("staging");
+    assert_eq!((record.cluster.as_str(), &record.life), ("other", &Life::Live));
+    assert_ne!(record.identity.uid, world.ledger[0].identity.uid);
+}
+
+fn many_branches() -> World {
+    let mut world = World::new(shop(vec![branches("feature/**")]));
+    let all = [("feature/a", 2), ("feature/b", 3), ("feature/c", 4), ("feature/d", 5)];
+    world.sees(&all, &[]);
+    world.pass();
+    world
+}
+
+#[test]
+fn a_mass_deletion_is_held_and_released_by_name_of_the_config_commit() {
+    let mut world = many_branches();
+    world.sees(&[], &[]);
+    let plan = world.pass();
+    let held = plan.held.expect("four of five");
+    assert_eq!(held.environments.len(), 4);
+    assert!(held.message.contains(world.config_commit.as_str()), "{}", held.message);
+    assert!(world.ledger.iter().all(|record| record.life == Life::Live));
+    assert_eq!(problems(world.life("feature-a")), ["DeletionHeld"]);
+    let released: Commit = world.config_commit.clone();
+    world.limits.release_deletions_at = Some(released);
+    assert_eq!(world.pass().held, None);
+    assert_eq!(world.ledger.iter().filter(|record| is_closing(record)).count(), 4);
+}
+
+#[test]
+fn a_ttl_that_is_cut_counts_as_mass_deletion_and_one_that_ran_out_does_not() {
+    let mut world = many_branches();
+    world.now = hour(10);
+    let catalog = world.config.catalogs.get_mut(&name("shop")).expect("the shop");
+    catalog.value.branch_environments.as_mut().expect("branches").ttl = Some(jiff::SignedDuration::from_hours(1));
+    assert!(world.pass().held.is_some());
+    let mut world = many_branches();
+    world.now = hour(72);
+    assert_eq!(world.pass().held, None);
+    assert_eq!(world.ledger.iter().filter(|record| is_closing(record)).count(), 4);
+}
+
+#[test]
+fn pull_requests_that_people_close_are_never_held() {
+    let mut world = World::new(shop(vec![pull_requests()]));
+    let open: Vec<_> = (2..8).map(|n| pull_request(n, &format!("f{n}"))).collect();
+    let heads: Vec<String> = (2..8).map(|n| format!("f{n}")).collect();
+    let refs: Vec<(&str, u64)> = heads.iter().map(|head| (head.as_str(), 9)).collect();
+    world.sees(&refs, &open);
+    world.pass();
+    world.sees(&[], &[]);
+    assert_eq!(world.pass().held, None);
+    assert_eq!(world.ledger.iter().filter(|record| is_closing(record)).count(), 6);
+}
+
+#[test]
+fn a_fork_waits_for_an_approval_and_never_shares_a_branchs_identity() {
+    let mut world = World::new(shop(vec![pull_requests()]));
+    let fork = super::PullRequest { fork: true, ..pull_request(9, "main") };
+    world.sees(&[], std::slice::from_ref(&fork));
+    world.pass();
+    assert!(queued_because(world.life("pull-9-head")).contains("approval"));
+    let rule = PullRequestRule { forks: Forks::Allow, ..PullRequestRule::default() };
+    world.config = shop(vec![TriggerOn::PullRequests(rule)]);
+    world.pass();
+    assert_eq!(world.life("pull-9-head").life, Life::Live);
+    world.config = shop(vec![pull_requests()]);
+    world.sees(&[], &[super::PullRequest { head: commit(8), ..fork }]);
+    let plan = world.pass();
+    let record = world.life("pull-9-head");
+    assert_eq!((&record.life, record.head.as_ref()), (&Life::Live, Some(&commit(1))), "the new commit is not approved");
+    assert!(plan.environments.iter().all(|planned| planned.record.head.is_none() || planned.work == Work::Keep));
+}
+
+#[test]
+fn a_paused_environment_is_kept_as_it_is() {
+    let mut world = World::new(shop(vec![]));
+    world.pass();
+    world.config.environments.get_mut(&name("staging")).expect("a file").value.paused = true;
+    let plan = world.pass();
+    assert_eq!(plan.environments[0].work, Work::Keep);
+    assert_eq!(world.life("staging").life, Life::Live);
+}
+
+#[test]
+fn the_life_that_a_cluster_held_stays_when_the_store_was_lost() {
+    let mut world = by_pull_request();
+    let mut held = world.life("feature-x").clone();
+    let uid: Uid = name("zzzzzzzzzzzzzzz7");
+    held.identity.uid = uid.clone();
+    (held.digest, held.head, held.reasons, held.pull_requests) = (None, None, vec![], vec![]);
+    held.generation = Generation(5);
+    world.ledger.push(held);
+    world.pass();
+    let newer = world.ledger.iter().find(|record| is_closing(record)).expect("one of the two ends");
+    assert_eq!(*evidence(newer), Evidence::Superseded { by: uid.clone() });
+    assert_eq!((&world.life("feature-x").identity.uid, &world.life("feature-x").life), (&uid, &Life::Live));
+    world.confirm_gone();
+    world.pass();
+    assert_eq!(world.life("feature-x").head, Some(commit(2)));
+    assert_eq!(world.ledger.iter().filter(|record| record.life == Life::Live).count(), 2);
+}
+
+#[test]
+fn an_adopted_environment_whose_pull_request_is_not_known_stays_in_doubt() {
+    let mut world = by_pull_request();
+    let adopted = world.ledger.iter_mut().find(|record| record.identity.branch.is_some()).expect("the branch");
+    (adopted.digest, adopted.reasons, adopted.pull_requests) = (None, vec![], vec![]);
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    assert_eq!(problems(world.life("feature-x")), ["PullRequestUnknown"]);
+    world.sees(&[], &[]);
+    world.pass();
+    assert!(matches!(evidence(world.life("feature-x")), Evidence::RefGone { .. }));
+}
