@@ -151,7 +151,7 @@ async fn up_nodes(name: ClusterName, foreground: bool) -> Result<(), ClusterErro
     let kubeconfig = cluster.kubeconfig_path().to_owned();
     // Held until here, so that no other process took the port.
     drop(listener);
-    cluster.keep(&std::env::current_exe().map_err(fail)?, port)?;
+    cluster.keep(&std::env::current_exe().map_err(fail)?, port).await?;
     say(&kubeconfig.display());
     Ok(())
 }

@@ -75,12 +75,10 @@ pub(super) async fn start(
     let server = place.server();
     let kubectl = Kubectl::new(&place.within, tools, credentials.kubeconfig(Client::Admin, &server)?);
     let mut etcd = Component::start(&run, "etcd", &etcd_line(&run, tools, place))?;
-    // The API server itself waits for etcd.
+    // The API server itself waits for etcd; that etcd serves is waited for so that its own failure is the one reported.
     let mut api = Component::start(&run, "kube-apiserver", &server_line(&run, tools, place))?;
-    let serves = api.ready_when(READY_LIMIT, || kubectl.probe(&["get", "--raw", "/readyz"])).await;
-    // An etcd that failed is the reason of an API server that did.
-    etcd.still_runs()?;
-    serves?;
+    etcd.ready_when(READY_LIMIT, || std::future::ready(etcd_serves(&run))).await?;
+    api.ready_when(READY_LIMIT, || kubectl.probe(&["get", "--raw", "/readyz"])).await?;
     let scheduler = credentials.kubeconfig(Client::Scheduler, &server)?;
     let scheduler = Component::start(&run, "kube-scheduler", &scheduler_line(tools, place, &scheduler))?;
     let manager = credentials.kubeconfig(Client::ControllerManager, &server)?;
@@ -93,6 +91,11 @@ pub(super) async fn start(
     }
     running.adopt([etcd, api, scheduler, manager]);
     Ok(kubectl)
+}
+
+fn etcd_serves(run: &RunFolder) -> Result<(), String> {
+    let log = run.read("log/etcd.log").map_err(|error| error.to_string())?;
+    if log.contains("ready to serve client requests") { Ok(()) } else { Err("it does not serve yet".to_owned()) }
 }
 
 fn etcd_line(run: &RunFolder, tools: &Tools, place: &Placement) -> CommandLine {

@@ -37,11 +37,19 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "system:
 subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: "system:coredns"}]
 "#;
 
-/// Makes the node's mount namespace: fixed places get a file system of their own. The process holds the namespace.
+/// Makes the node's mount namespace: fixed places get a file system of their own, and the kernel settings that a kubelet
+/// changes at its start are replaced by copies, so that this machine keeps its own. The process holds the namespace.
 const HOLDER: &str = r#"
 set -e
 mkdir -p /run/containerd
 for place in /var/lib /var/log /run/containerd; do mount -t tmpfs tmpfs "$place"; done
+number=0
+for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops \
+    kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
+    number=$((number + 1))
+    cat "/proc/sys/$setting" >"/var/lib/setting-$number"
+    mount --bind "/var/lib/setting-$number" "/proc/sys/$setting"
+done
 touch "$1"
 exec sleep infinity
 "#;

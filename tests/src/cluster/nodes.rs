@@ -2,12 +2,12 @@
 //! beside a second one, `out`, for everything that is not the cluster. Needs root.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::control_plane::{self, Kubectl, Placement};
+use super::control_plane::{self, Kubectl, Placement, READY_LIMIT};
 use super::credentials::{Client, Credentials};
 use super::error::ClusterError;
 use super::hand_over::HandOver;
@@ -130,7 +130,7 @@ impl NodesCluster {
 
     /// Leaves the cluster up after the end of this process, with a hand-over to its API server that `testcluster`, the
     /// program at that path, runs; `testcluster down` ends both.
-    pub fn keep(mut self, testcluster: &Path, port: u16) -> Result<(), ClusterError> {
+    pub async fn keep(mut self, testcluster: &Path, port: u16) -> Result<(), ClusterError> {
         drop(self.hand_over.take());
         let run = self.running.folder();
         let line = CommandLine::new(&[], testcluster)
@@ -139,7 +139,11 @@ impl NodesCluster {
             .arg(SocketAddr::from((Ipv4Addr::LOCALHOST, port)).to_string())
             .arg("--to")
             .arg(SocketAddr::from((NODE_ADDRESS, SERVER_PORT)).to_string());
-        Component::start(run, "hand-over", &line)?;
+        let listens = || {
+            let tried = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
+            std::future::ready(tried.map(drop).map_err(|error| error.to_string()))
+        };
+        Component::start(run, "hand-over", &line)?.ready_when(READY_LIMIT, listens).await?;
         self.running.keep()
     }
 

@@ -119,7 +119,7 @@ impl Component {
         }
     }
 
-    pub(super) fn still_runs(&mut self) -> Result<(), ClusterError> {
+    fn still_runs(&mut self) -> Result<(), ClusterError> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
             ended => Err(ClusterError::Ended {
@@ -133,10 +133,8 @@ impl Component {
 
     /// Collects the exit status of a process that the teardown ended, so that no zombie stays.
     pub(super) fn collect(&mut self) {
-        if let Err(error) = self.child.wait() {
-            // Nothing to be done: the process is not ours any more.
-            let _ = error;
-        }
+        // It fails only for a process that is not ours any more.
+        let _ = self.child.wait();
     }
 }
 

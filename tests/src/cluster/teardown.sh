@@ -41,14 +41,15 @@ listed() {
 members() {
 	[ -f "$run/processes" ] && listed
 	[ -f "$run/node" ] || return 0
-	local namespace node proc
+	local namespace node
 	for namespace in $namespaces; do
 		ip netns pids "$namespace" 2>/dev/null
 	done
-	if node=$(<"$run/node") && [ -n "$node" ]; then
-		for proc in /proc/[0-9]*; do
-			if [ "$(readlink "$proc/ns/mnt" 2>/dev/null)" = "$node" ]; then echo "${proc#/proc/}"; fi
-		done
+	node=$(<"$run/node")
+	# Should the record ever name this machine's own mount namespace, everything on it would count as the cluster's.
+	if [ -n "$node" ] && [ "$node" != "$(readlink /proc/self/ns/mnt)" ]; then
+		# A link such as mnt:[4026532]; brackets have a meaning in a pattern.
+		find /proc -mindepth 3 -maxdepth 3 -path '/proc/[0-9]*/ns/mnt' -lname "${node//[\[\]]/?}" 2>/dev/null | cut -d/ -f3
 	fi
 	cgroups | while read -r cgroup; do
 		find "$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null
@@ -75,7 +76,7 @@ kill_members() {
 		local alive=()
 		for pid in $pids; do
 			read -r state _ < <(stat_of "$pid") || continue
-			[ "$state" = Z ] || alive+=("$pid")
+			[ "$state" = Z ] || [ "$pid" -le 1 ] || alive+=("$pid")
 		done
 		[ ${#alive[@]} -eq 0 ] && return 0
 		kill -KILL "${alive[@]}" 2>/dev/null
