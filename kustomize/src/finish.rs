@@ -64,20 +64,17 @@ fn is_local(resource: &Resource) -> bool {
 
 /// Removes bookkeeping, and writes every value as the string that Kubernetes needs.
 fn tidy_annotations(resource: &mut Resource) {
-    let renamed = resource.previous_names().next().is_some();
     let Some(metadata) = resource.value.get_mut("metadata").and_then(Value::as_object_mut) else { return };
-    let Some(Value::Object(annotations)) = metadata.get_mut("annotations") else { return };
-    if annotations.is_empty() && !renamed {
-        return;
-    }
-    annotations.retain(|key, _| !key.starts_with(INTERNAL) && !LEGACY.contains(&key.as_str()));
-    for value in annotations.values_mut() {
-        match value {
-            Value::Number(_) | Value::Bool(_) | Value::Null => *value = Value::String(value.to_string()),
-            _ => {}
+    let Some(annotations) = metadata.get_mut("annotations") else { return };
+    if let Value::Object(annotations) = annotations {
+        annotations.retain(|key, _| !key.starts_with(INTERNAL) && !LEGACY.contains(&key.as_str()));
+        for value in annotations.values_mut() {
+            if let Value::Number(_) | Value::Bool(_) | Value::Null = value {
+                *value = Value::String(value.to_string());
+            }
         }
     }
-    if annotations.is_empty() {
+    if annotations.is_null() || annotations.as_object().is_some_and(serde_json::Map::is_empty) {
         metadata.remove("annotations");
     }
 }

@@ -95,6 +95,7 @@ impl Patch {
         };
         for resource in list.items_mut().iter_mut().filter(|resource| target.matches(resource)) {
             resource.remember();
+            resource.valueless.clear();
             let result = with_annotations(&mut resource.value, |value| json6902::apply(value, operations));
             result.map_err(|why| Error::new(place.clone(), Problem::Patch(format!("{}: {why}", resource.id()))))?;
         }
@@ -156,6 +157,9 @@ pub fn apply_strategic_merge(
             }
         }
     }
+    if let (Some(first), true) = (entries.first(), patches.is_empty()) {
+        return Err(Error::new(first.place.clone(), Problem::Patch("the patches are empty".to_owned())));
+    }
     for patch in patches {
         let at = named(&patch, list)?;
         merge(&mut list.items_mut()[at], patch, Keep { name: true, kind: true })?;
@@ -190,7 +194,7 @@ fn merge(resource: &mut Resource, patch: Resource, keep: Keep) -> Result<(), Err
     let (name, namespace, kind) =
         (resource.name().to_owned(), resource.namespace().to_owned(), resource.kind().to_owned());
     let (id, place) = (resource.id(), patch.place.clone());
-    let merged = strategic_merge::merge(resource.value.take(), patch.value)
+    let merged = strategic_merge::merge(resource.value.take(), patch.value, &std::mem::take(&mut resource.valueless))
         .map_err(|why| Error::new(place, Problem::Patch(format!("{id}: {why}"))))?;
     let Some(merged @ Value::Object(_)) = merged else { return Ok(()) };
     resource.value = merged;

@@ -19,6 +19,8 @@ pub fn merge_into(older: &Resource, generated: &mut Resource, behavior: Behavior
         }
     }
     generated.inherit(older);
+    // What began as a plain object keeps its name.
+    generated.needs_hash &= older.needs_hash;
     generated.set_name(older.name().to_owned());
     generated.set_namespace(older.namespace());
 }

@@ -120,7 +120,10 @@ mod tests {
         assert_eq!(hash(json!({"kind": "ConfigMap"})), "6ct58987ht");
         assert_eq!(hash(json!({"kind": "ConfigMap", "data": {"one": ""}})), "9g67k2htb6");
         assert_eq!(hash(json!({"kind": "ConfigMap", "data": {"one": ""}, "binaryData": {"two": ""}})), "698h7c7t9m");
-        assert_eq!(hash(json!({"kind": "Secret", "type": "my-type", "data": {"one": ""}, "stringData": {"two": 2}})), "c4h4264gdb");
+        assert_eq!(
+            hash(json!({"kind": "Secret", "type": "my-type", "data": {"one": ""}, "stringData": {"two": 2}})),
+            "c4h4264gdb"
+        );
     }
 
     #[test]

@@ -43,13 +43,13 @@ impl<'k> Field<'k> {
     }
 
     pub fn is_null(&self) -> bool {
-        matches!(self.node.kind, NodeKind::Null)
+        matches!(self.node.kind, NodeKind::Null { .. })
     }
 
     /// Whether there is nothing inside: null, no items, no fields, no text.
     pub fn is_empty(&self) -> bool {
         match &self.node.kind {
-            NodeKind::Null => true,
+            NodeKind::Null { .. } => true,
             NodeKind::Sequence(items) => items.is_empty(),
             NodeKind::Mapping(entries) => entries.is_empty(),
             NodeKind::String(text) => text.is_empty(),
@@ -65,7 +65,7 @@ impl<'k> Field<'k> {
     pub fn string(&self) -> Result<String, Error> {
         match &self.node.kind {
             NodeKind::String(text) => Ok(text.clone()),
-            NodeKind::Null => Ok(String::new()),
+            NodeKind::Null { .. } => Ok(String::new()),
             NodeKind::Bool(_) | NodeKind::Number(_) => self.wrong("a string (quote it)"),
             _ => self.wrong("a string"),
         }
@@ -80,7 +80,7 @@ impl<'k> Field<'k> {
     pub fn boolean(&self) -> Result<bool, Error> {
         match &self.node.kind {
             NodeKind::Bool(value) => Ok(*value),
-            NodeKind::Null => Ok(false),
+            NodeKind::Null { .. } => Ok(false),
             _ => self.wrong("true or false"),
         }
     }
@@ -89,7 +89,7 @@ impl<'k> Field<'k> {
     pub fn integer(&self) -> Result<i64, Error> {
         match &self.node.kind {
             NodeKind::Number(value) => value.as_i64().map_or_else(|| self.wrong("a whole number"), Ok),
-            NodeKind::Null => Ok(0),
+            NodeKind::Null { .. } => Ok(0),
             _ => self.wrong("a whole number"),
         }
     }
@@ -100,7 +100,7 @@ impl<'k> Field<'k> {
             NodeKind::Sequence(items) => {
                 Ok(items.iter().enumerate().map(|(at, node)| self.child(node, &format!("[{at}]"))).collect())
             }
-            NodeKind::Null => Ok(Vec::new()),
+            NodeKind::Null { .. } => Ok(Vec::new()),
             _ => self.wrong("a list"),
         }
     }
@@ -122,7 +122,7 @@ impl<'k> Field<'k> {
                 .iter()
                 .map(|entry| Ok((entry.key.clone(), self.child(&entry.value, &format!(".{}", entry.key)).string()?)))
                 .collect(),
-            NodeKind::Null => Ok(BTreeMap::new()),
+            NodeKind::Null { .. } => Ok(BTreeMap::new()),
             _ => self.wrong("a mapping of strings"),
         }
     }
@@ -134,7 +134,7 @@ impl<'k> Field<'k> {
                 .iter()
                 .map(|entry| Ok((entry.key.clone(), self.child(&entry.value, &format!(".{}", entry.key)).boolean()?)))
                 .collect(),
-            NodeKind::Null => Ok(BTreeMap::new()),
+            NodeKind::Null { .. } => Ok(BTreeMap::new()),
             _ => self.wrong("a mapping of true and false"),
         }
     }
@@ -143,7 +143,7 @@ impl<'k> Field<'k> {
     pub fn mapping(&self, known: &[&'static str]) -> Result<Fields<'k>, Error> {
         let entries = match &self.node.kind {
             NodeKind::Mapping(entries) => entries.as_slice(),
-            NodeKind::Null => &[],
+            NodeKind::Null { .. } => &[],
             _ => return self.wrong("a mapping"),
         };
         for entry in entries {

@@ -29,7 +29,7 @@ pub fn load(source: Source<'_>, directory: &TreePath) -> Result<Kustomization, E
     let text = source.text(&file)?;
     let root = yaml::single(&text, Dialect::Kustomization, &source.options.limits)
         .map_err(|(at, problem)| Error::new(Place::at(&file, at), problem))?;
-    if matches!(root.kind, NodeKind::Null) {
+    if matches!(root.kind, NodeKind::Null { .. }) {
         return Err(Error::new(Place::of(&file), Problem::EmptyKustomization));
     }
     Kustomization::decode(&Field::root(&root, &file))

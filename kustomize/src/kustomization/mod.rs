@@ -143,11 +143,8 @@ fn build_metadata(fields: &Fields<'_>) -> Result<bool, Error> {
             "originAnnotations" | "transformerAnnotations" => {
                 return Err(Error::new(text.place, Problem::Unsupported(format!("`{}`", text.value), "")));
             }
-            other => {
-                let why =
-                    format!("`{other}` is none of `managedByLabel`, `originAnnotations` and `transformerAnnotations`");
-                return Err(Error::new(text.place, Problem::Invalid(why)));
-            }
+            // The reference only asks whether the words that it knows are there.
+            _ => {}
         }
     }
     Ok(managed_by_label)

@@ -5,9 +5,32 @@ use super::elements;
 use super::schema::Schema;
 use serde_json::{Map, Value};
 
+/// Stands for a key without a value while merging. Nobody writes this; who does gets a null.
+const VALUELESS: &str = "\0valueless";
+
 /// Merges `patch` over `target`; `Ok(None)` if the patch deletes it. Errors say what does not fit.
-pub fn merge(target: Value, patch: Value) -> Result<Option<Value>, String> {
-    Ok(both(Some(target), Some(patch), Schema::default())?.value)
+/// `valueless` are the nulls of the target (as JSON pointers) that a merge drops.
+pub fn merge(mut target: Value, patch: Value, valueless: &[String]) -> Result<Option<Value>, String> {
+    for pointer in valueless {
+        if let Some(null @ Value::Null) = target.pointer_mut(pointer) {
+            *null = Value::from(VALUELESS);
+        }
+    }
+    let mut merged = both(Some(target), Some(patch), Schema::default())?.value;
+    if let (Some(value), false) = (&mut merged, valueless.is_empty()) {
+        restore(value);
+    }
+    Ok(merged)
+}
+
+/// Where the merge did not come by, in lists that it leaves alone, the nulls stay.
+fn restore(value: &mut Value) {
+    match value {
+        Value::String(text) if text == VALUELESS => *value = Value::Null,
+        Value::Array(items) => items.iter_mut().for_each(restore),
+        Value::Object(map) => map.values_mut().for_each(restore),
+        _ => {}
+    }
 }
 
 /// What became of a value.
@@ -23,6 +46,7 @@ impl Merged {
 
 fn both(target: Option<Value>, patch: Option<Value>, schema: Schema) -> Result<Merged, String> {
     let schema = schema.or_named_by([target.as_ref(), patch.as_ref()]);
+    let target = target.filter(|value| value != VALUELESS);
     same_shape(target.as_ref(), patch.as_ref())?;
     match (target, patch) {
         (None, None) | (_, Some(Value::Null)) => Ok(Merged::NOTHING),
@@ -179,14 +203,14 @@ fn lists(target: Vec<Value>, patch: Option<Value>, schema: Schema) -> Result<Mer
         return Ok(Merged { value: Some(Value::Array(patch.unwrap_or(target))), is_target });
     };
     let Some(mut patch) = patch else {
-        let value = associative(target, Some(Vec::new()), keys, schema)?;
+        let value = associative(target, Some(&[]), keys, schema)?;
         return Ok(Merged { value: Some(value), is_target: true });
     };
     match Directive::of_list(&mut patch)? {
         Directive::Delete => Ok(Merged::NOTHING),
         Directive::Replace => Ok(Merged { value: Some(associative(patch, None, keys, schema)?), is_target: false }),
         Directive::Merge => {
-            Ok(Merged { value: Some(associative(target, Some(patch), keys, schema)?), is_target: true })
+            Ok(Merged { value: Some(associative(target, Some(&patch), keys, schema)?), is_target: true })
         }
     }
 }
@@ -194,12 +218,12 @@ fn lists(target: Vec<Value>, patch: Option<Value>, schema: Schema) -> Result<Mer
 /// Merges lists element by element. Without a `patch`, the target list is the patch itself.
 fn associative(
     mut target: Vec<Value>,
-    patch: Option<Vec<Value>>,
+    patch: Option<&[Value]>,
     keys: &'static [&'static str],
     schema: Schema,
 ) -> Result<Value, String> {
     let keys = if keys.is_empty() { &[""] } else { keys };
-    let mut identities = elements::identities(patch.as_deref().unwrap_or_default(), &target, keys);
+    let mut identities = elements::identities(patch.unwrap_or_default(), &target, keys);
     if keys.len() > 1 {
         elements::unify(&mut identities);
     }
@@ -208,7 +232,7 @@ fn associative(
     for identity in &identities {
         let (used, values) = elements::used_keys(&identities, identity, keys);
         last_keys.clone_from(&used);
-        let Some(element) = one_element(&mut target, patch.as_deref(), &used, &values, schema.elements())? else {
+        let Some(element) = one_element(&mut target, patch, &used, &values, schema.elements())? else {
             elements::remove(&mut target, &used, &values)?;
             continue;
         };

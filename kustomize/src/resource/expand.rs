@@ -25,8 +25,10 @@ pub fn resources(text: &str, place: &Place, limits: &Limits) -> Result<Vec<Resou
 
 fn expand(document: Node, locate: &impl Fn(crate::Position) -> Place, found: &mut Vec<Resource>) -> Result<(), Error> {
     let place = locate(document.at);
+    let valueless = document.valueless();
     // Lists of lists are queued behind, as the reference does.
     let mut queue = std::collections::VecDeque::from([document.into_value()]);
+    let mut expanded = false;
     while let Some(mut value) = queue.pop_front() {
         if is_empty(&value) {
             continue;
@@ -34,8 +36,17 @@ fn expand(document: Node, locate: &impl Fn(crate::Position) -> Place, found: &mu
         check(&value).map_err(|problem| Error::new(place.clone(), problem))?;
         let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
         match value.get_mut("items").filter(|_| is_list).map(Value::take) {
-            None => found.push(Resource::new(value, place.clone())),
-            Some(Value::Array(items)) => queue.extend(items),
+            None => {
+                let mut resource = Resource::new(value, place.clone());
+                if !expanded {
+                    resource.valueless.clone_from(&valueless);
+                }
+                found.push(resource);
+            }
+            Some(Value::Array(items)) => {
+                expanded = true;
+                queue.extend(items);
+            }
             Some(Value::Null) => {}
             Some(_) => {
                 return Err(Error::new(place, Problem::NotAnObject("`items` of a list must be a list".to_owned())));

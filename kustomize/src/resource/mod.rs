@@ -28,6 +28,9 @@ pub struct Resource {
     pub behavior: Behavior,
     /// Whether the name gets a hash of the content in the end.
     pub needs_hash: bool,
+    /// Where the text had a key without a value, which is less than a written `null`: the first
+    /// strategic merge drops it.
+    pub valueless: Vec<String>,
 }
 
 /// What the object was called before a change.
@@ -57,6 +60,7 @@ impl Resource {
             suffixes: Vec::new(),
             behavior: Behavior::Create,
             needs_hash: false,
+            valueless: Vec::new(),
         }
     }
 
@@ -129,10 +133,6 @@ impl Resource {
             let gvk = Gvk { kind: previous.kind.clone(), ..self.gvk() };
             Id::new(gvk, &previous.name, &previous.namespace)
         })
-    }
-
-    pub fn previous_names(&self) -> impl Iterator<Item = &str> {
-        self.previous.iter().map(|previous| previous.name.as_str())
     }
 
     /// Keeps the present identity as a former one; call before a change of name, namespace or kind.

@@ -19,7 +19,7 @@ pub fn plain(text: &str, dialect: Dialect) -> serde_json::Value {
     match scalar::resolve(text, dialect) {
         Ok(NodeKind::Bool(value)) => value.into(),
         Ok(NodeKind::Number(value)) => value.into(),
-        Ok(NodeKind::Null) => serde_json::Value::Null,
+        Ok(NodeKind::Null { .. }) => serde_json::Value::Null,
         Ok(NodeKind::String(value)) => value.into(),
         _ => text.into(),
     }

@@ -13,7 +13,10 @@ pub struct Node {
 /// What a value is.
 #[derive(Clone, Debug)]
 pub enum NodeKind {
-    Null,
+    /// A null. `written` tells `null` and `~` from a key without a value.
+    Null {
+        written: bool,
+    },
     Bool(bool),
     Number(Number),
     String(String),
@@ -33,7 +36,7 @@ impl Node {
     /// The type in words, for messages.
     pub fn type_name(&self) -> &'static str {
         match self.kind {
-            NodeKind::Null => "nothing",
+            NodeKind::Null { .. } => "nothing",
             NodeKind::Bool(_) => "a boolean",
             NodeKind::Number(_) => "a number",
             NodeKind::String(_) => "a string",
@@ -42,10 +45,40 @@ impl Node {
         }
     }
 
+    /// The places of nulls that were not written out, as JSON pointers.
+    pub fn valueless(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        self.find_valueless(&mut String::new(), &mut found);
+        found
+    }
+
+    fn find_valueless(&self, path: &mut String, found: &mut Vec<String>) {
+        let length = path.len();
+        match &self.kind {
+            NodeKind::Null { written: false } => found.push(path.clone()),
+            NodeKind::Sequence(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    path.push_str(&format!("/{at}"));
+                    item.find_valueless(path, found);
+                    path.truncate(length);
+                }
+            }
+            NodeKind::Mapping(entries) => {
+                for entry in entries {
+                    path.push('/');
+                    path.push_str(&entry.key.replace('~', "~0").replace('/', "~1"));
+                    entry.value.find_valueless(path, found);
+                    path.truncate(length);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// The plain value, positions forgotten.
     pub fn into_value(self) -> Value {
         match self.kind {
-            NodeKind::Null => Value::Null,
+            NodeKind::Null { .. } => Value::Null,
             NodeKind::Bool(value) => Value::Bool(value),
             NodeKind::Number(value) => Value::Number(value),
             NodeKind::String(value) => Value::String(value),

@@ -22,7 +22,7 @@ pub fn documents(text: &str, dialect: Dialect, limits: &Limits) -> Result<Vec<No
 
 /// The first document of a text; `Null` if there is none. What follows it is not read.
 pub fn single(text: &str, dialect: Dialect, limits: &Limits) -> Result<Node, Failure> {
-    let none = Node { at: Position { line: 1, column: 1 }, kind: NodeKind::Null };
+    let none = Node { at: Position { line: 1, column: 1 }, kind: NodeKind::Null { written: false } };
     Ok(Reader::new(text, dialect, limits).document()?.unwrap_or(none))
 }
 
@@ -30,6 +30,8 @@ struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
     dialect: Dialect,
     limits: Limits,
+    /// The length of the text if its last line does not end.
+    unended: Option<usize>,
     /// Values that aliases may name, with the number of values inside each.
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
@@ -41,7 +43,8 @@ impl<'t> Reader<'t> {
         let mut options = granit_parser::Options::default();
         options.set_emit_comments(false);
         let parser = Parser::new_from_str_with_options(text, options);
-        Self { parser, dialect, limits: *limits, anchors: HashMap::new(), nodes: 0 }
+        let unended = (!text.ends_with('\n')).then_some(text.len());
+        Self { parser, unended, dialect, limits: *limits, anchors: HashMap::new(), nodes: 0 }
     }
 
     fn next(&mut self) -> Result<(Event<'t>, Span), Failure> {
@@ -72,7 +75,9 @@ impl<'t> Reader<'t> {
         self.count(1, at)?;
         let before = self.nodes;
         let (kind, anchor) = match event {
-            Event::Scalar(text, style, anchor, tag) => (self.scalar(&text, style, tag.as_deref(), at)?, anchor),
+            Event::Scalar(text, style, anchor, tag) => {
+                (self.scalar(self.ended(&text, style, span), style, tag.as_deref(), at)?, anchor)
+            }
             Event::SequenceStart(_, anchor, _) => (self.sequence(depth)?, anchor),
             Event::MappingStart(_, anchor, _) => (self.mapping(depth)?, anchor),
             Event::Alias(id) => return self.alias(id, at),
@@ -100,6 +105,20 @@ impl<'t> Reader<'t> {
         let (size, node) = (*size, (size + self.nodes <= self.limits.nodes).then(|| node.clone()));
         self.count(size, at)?;
         node.map(|node| Node { at, kind: node.kind }).ok_or((at, Problem::TooLarge(self.limits.nodes, "values")))
+    }
+
+    /// The value as the reference reads it: a block scalar that the end of the text cuts off has no
+    /// last line break.
+    fn ended<'v>(&self, value: &'v str, style: ScalarStyle, span: &Span) -> &'v str {
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        if value == "~" && span.start.index() == span.end.index() {
+            // The parser's stand-in for a value that is not there.
+            return "";
+        }
+        match is_block && self.unended.is_some() && span.end.byte_offset() == self.unended {
+            true => value.strip_suffix('\n').unwrap_or(value),
+            false => value,
+        }
     }
 
     fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Result<NodeKind, Failure> {

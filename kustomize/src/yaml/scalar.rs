@@ -21,7 +21,7 @@ pub struct NotFinite;
 /// Resolves a plain scalar.
 pub fn resolve(text: &str, dialect: Dialect) -> Result<NodeKind, NotFinite> {
     let Some(&first) = text.as_bytes().first() else {
-        return Ok(NodeKind::Null);
+        return Ok(NodeKind::Null { written: false });
     };
     match first {
         b'~' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'y' | b'Y' | b'o' | b'O' => Ok(word(text, dialect)),
@@ -38,7 +38,7 @@ pub fn is_ambiguous(text: &str) -> bool {
 
 fn word(text: &str, dialect: Dialect) -> NodeKind {
     match text {
-        "~" | "null" | "Null" | "NULL" => NodeKind::Null,
+        "~" | "null" | "Null" | "NULL" => NodeKind::Null { written: true },
         "true" | "True" | "TRUE" => NodeKind::Bool(true),
         "false" | "False" | "FALSE" => NodeKind::Bool(false),
         "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" if dialect == Dialect::Kustomization => {
@@ -149,7 +149,7 @@ mod tests {
 
     fn json(text: &str, dialect: Dialect) -> String {
         match resolve(text, dialect) {
-            Ok(NodeKind::Null) => "null".to_owned(),
+            Ok(NodeKind::Null { .. }) => "null".to_owned(),
             Ok(NodeKind::Bool(value)) => value.to_string(),
             Ok(NodeKind::Number(value)) => value.to_string(),
             Ok(NodeKind::String(value)) => format!("{value:?}"),
