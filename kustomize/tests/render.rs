@@ -1,0 +1,380 @@
+//! What a rendering yields, and how it fails, seen from outside: trees in, YAML or one error out.
+
+use lapdev_kustomize::{
+    DiskFileSystem, Error, Limits, LoadRestrictor, MemoryFileSystem, Object, Options, Problem, TreePath,
+    load_manifests, render, render_source, to_yaml,
+};
+
+type Files<'f> = &'f [(&'f str, &'f str)];
+
+const DEPLOYMENT: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+spec:
+  selector:
+    matchLabels:
+      app: web
+  template:
+    metadata:
+      labels:
+        app: web
+    spec:
+      containers:
+      - image: web:v1
+        name: web
+        envFrom:
+        - configMapRef:
+            name: settings
+      - image: proxy:v1
+        name: proxy
+";
+
+const SERVICE: &str =
+    "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}], selector: {app: web}}\n";
+
+fn objects_at(path: &str, files: Files<'_>) -> Result<Vec<Object>, Error> {
+    let fs: MemoryFileSystem = files.iter().copied().collect();
+    render(&fs, &TreePath::parse(path).expect("a path inside the tree"), &Options::default())
+}
+
+fn objects(files: Files<'_>) -> Vec<Object> {
+    objects_at("", files).expect("the tree renders")
+}
+
+fn yaml(files: Files<'_>) -> String {
+    to_yaml(&objects(files))
+}
+
+fn failure(files: Files<'_>) -> String {
+    objects_at("", files).expect_err("the tree must not render").to_string()
+}
+
+#[test]
+fn files_and_bases_are_joined_in_the_order_by_kind() {
+    let text = yaml(&[
+        ("kustomization.yaml", "resources: [deployment.yaml, base]\n"),
+        ("deployment.yaml", DEPLOYMENT),
+        ("base/kustomization.yml", "resources: [all.yaml]\n"),
+        (
+            "base/all.yaml",
+            "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: shop}}\n---\n# nothing\n",
+        ),
+    ]);
+    assert!(
+        text.starts_with("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n---\napiVersion: apps/v1\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn fifo_keeps_the_order_of_the_files() {
+    let files = [
+        ("kustomization.yaml", "resources: [deployment.yaml, service.yaml]\nsortOptions: {order: fifo}\n"),
+        ("deployment.yaml", DEPLOYMENT),
+        ("service.yaml", SERVICE),
+    ];
+    let kinds: Vec<String> = objects(&files).iter().map(|object| object.kind().to_owned()).collect();
+    assert_eq!(kinds, ["Deployment", "Service"]);
+}
+
+#[test]
+fn a_generated_name_has_its_hash_wherever_it_is_used() {
+    let files = [
+        (
+            "kustomization.yaml",
+            "resources: [deployment.yaml]\nnamePrefix: dev-\nconfigMapGenerator:\n- name: settings\n  literals: [a=1]\n",
+        ),
+        ("deployment.yaml", DEPLOYMENT),
+    ];
+    let rendered = objects(&files);
+    assert_eq!(rendered[0].name(), "dev-settings-h29d89cmmt");
+    assert_eq!(rendered[1].name(), "dev-web");
+    let reference = rendered[1].value().pointer("/spec/template/spec/containers/0/envFrom/0/configMapRef/name");
+    assert_eq!(reference.and_then(|name| name.as_str()), Some("dev-settings-h29d89cmmt"));
+}
+
+#[test]
+fn a_merging_generator_changes_the_generated_map_of_the_base() {
+    let files = [
+        (
+            "kustomization.yaml",
+            "resources: [base]\nconfigMapGenerator:\n- {name: s, behavior: merge, literals: [b=2]}\n",
+        ),
+        ("base/kustomization.yaml", "configMapGenerator:\n- {name: s, literals: [a=1, b=1]}\n"),
+    ];
+    assert_eq!(
+        yaml(&files),
+        "apiVersion: v1\ndata:\n  a: \"1\"\n  b: \"2\"\nkind: ConfigMap\nmetadata:\n  name: s-7gdc49gk6d\n"
+    );
+}
+
+#[test]
+fn secrets_hold_base64_and_options_apply() {
+    let files = [(
+        "kustomization.yaml",
+        "generatorOptions: {disableNameSuffixHash: true, labels: {a: b}}\nsecretGenerator:\n- {name: s, literals: [k=v], type: t}\n",
+    )];
+    assert_eq!(
+        yaml(&files),
+        "apiVersion: v1\ndata:\n  k: dg==\nkind: Secret\nmetadata:\n  labels:\n    a: b\n  name: s\ntype: t\n"
+    );
+}
+
+#[test]
+fn a_namespace_moves_objects_but_not_cluster_scoped_ones() {
+    let binding = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {name: b}\n\
+        subjects: [{kind: ServiceAccount, name: web, namespace: old}]\n";
+    let account = "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: web, namespace: old}\n";
+    let files = [
+        ("kustomization.yaml", "namespace: new\nresources: [b.yaml, a.yaml]\n"),
+        ("b.yaml", binding),
+        ("a.yaml", account),
+    ];
+    let rendered = objects(&files);
+    assert_eq!(rendered[0].namespace(), Some("new"));
+    assert_eq!(rendered[1].namespace(), None);
+    assert_eq!(rendered[1].value()["subjects"][0]["namespace"], "new");
+}
+
+#[test]
+fn labels_reach_selectors_only_when_asked() {
+    let files = |kustomization: &'static str| {
+        let rendered = objects(&[("kustomization.yaml", kustomization), ("d.yaml", DEPLOYMENT)]);
+        let at = |pointer: &str| rendered[0].value().pointer(pointer).is_some();
+        (at("/metadata/labels/x"), at("/spec/selector/matchLabels/x"), at("/spec/template/metadata/labels/x"))
+    };
+    assert_eq!(files("resources: [d.yaml]\nlabels: [{pairs: {x: v}}]\n"), (true, false, false));
+    assert_eq!(files("resources: [d.yaml]\nlabels: [{pairs: {x: v}, includeTemplates: true}]\n"), (true, false, true));
+    assert_eq!(files("resources: [d.yaml]\nlabels: [{pairs: {x: v}, includeSelectors: true}]\n"), (true, true, true));
+    assert_eq!(files("resources: [d.yaml]\ncommonLabels: {x: v}\n"), (true, true, true));
+}
+
+#[test]
+fn images_and_replicas_change_by_name() {
+    let kustomization = "resources: [d.yaml]\nreplicas: [{name: web, count: 3}]\n\
+        images: [{name: web, newName: host:5000/web, newTag: v2}, {name: proxy, digest: 'sha256:ab'}]\n";
+    let rendered = objects(&[("kustomization.yaml", kustomization), ("d.yaml", DEPLOYMENT)]);
+    let spec = &rendered[0].value()["spec"];
+    assert_eq!(spec["replicas"], 3);
+    assert_eq!(spec["template"]["spec"]["containers"][0]["image"], "host:5000/web:v2");
+    assert_eq!(spec["template"]["spec"]["containers"][1]["image"], "proxy@sha256:ab");
+}
+
+#[test]
+fn a_strategic_merge_patch_merges_containers_by_name_and_deletes() {
+    let patch = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  template:\n    spec:\n      containers:\n\
+        \x20     - {name: proxy, $patch: delete}\n      - {name: web, image: web:v2, envFrom: null}\n      - {name: new, image: new}\n";
+    let rendered = objects(&[
+        ("kustomization.yaml", "resources: [d.yaml]\npatches: [{path: p.yaml}]\n"),
+        ("d.yaml", DEPLOYMENT),
+        ("p.yaml", patch),
+    ]);
+    let containers = &rendered[0].value()["spec"]["template"]["spec"]["containers"];
+    assert_eq!(*containers, serde_json::json!([{"name": "web", "image": "web:v2"}, {"name": "new", "image": "new"}]));
+}
+
+#[test]
+fn a_json_patch_needs_a_target_and_changes_every_match() {
+    let kustomization = "resources: [d.yaml, s.yaml]\npatches:\n- target: {kind: Deploy.*}\n  patch: |-\n    - op: add\n      path: /metadata/annotations/a\n      value: b\n";
+    let rendered = objects(&[("kustomization.yaml", kustomization), ("d.yaml", DEPLOYMENT), ("s.yaml", SERVICE)]);
+    let annotated =
+        rendered.iter().filter(|object| object.annotations().is_some()).map(Object::kind).collect::<Vec<_>>();
+    assert_eq!(annotated, ["Deployment"]);
+    let without = "resources: [d.yaml]\npatches:\n- patch: |-\n    - {op: remove, path: /spec}\n";
+    assert!(
+        failure(&[("kustomization.yaml", without), ("d.yaml", DEPLOYMENT)]).contains("a JSON patch needs a `target`")
+    );
+}
+
+#[test]
+fn a_component_changes_the_objects_of_its_parent() {
+    let files = [
+        ("kustomization.yaml", "resources: [d.yaml]\ncomponents: [extra]\n"),
+        ("d.yaml", DEPLOYMENT),
+        ("extra/kustomization.yaml", "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nnameSuffix: -x\n"),
+    ];
+    assert_eq!(objects(&files)[0].name(), "web-x");
+    assert!(failure(&[files[1], files[2], ("kustomization.yaml", "resources: [extra]\n")]).contains("is a component"));
+}
+
+#[test]
+fn a_rendering_of_its_own_output_changes_nothing() {
+    let files = [
+        (
+            "kustomization.yaml",
+            "resources: [d.yaml, s.yaml]\nnamePrefix: a-\nnamespace: shop\nconfigMapGenerator: [{name: settings, literals: [a=1]}]\n",
+        ),
+        ("d.yaml", DEPLOYMENT),
+        ("s.yaml", SERVICE),
+    ];
+    let once = yaml(&files);
+    assert_eq!(yaml(&[("kustomization.yaml", "resources: [all.yaml]\n"), ("all.yaml", &once)]), once);
+}
+
+#[test]
+fn plain_manifests_are_loaded_where_no_kustomization_is() {
+    let fs = MemoryFileSystem::new()
+        .with("b.yml", SERVICE)
+        .with("a.yaml", DEPLOYMENT)
+        .with("notes.txt", "x")
+        .with("sub/c.yaml", "broken: [");
+    let loaded = render_source(&fs, &TreePath::root(), &Options::default()).expect("loads");
+    assert_eq!(loaded.iter().map(Object::kind).collect::<Vec<_>>(), ["Deployment", "Service"]);
+    assert_eq!(loaded, load_manifests(&fs, &TreePath::root(), &Options::default()).expect("loads"));
+    assert_eq!(loaded[1].place().to_string(), "b.yml:1:1");
+
+    let fs = fs.with("kustomization.yaml", "resources: [b.yml]\n");
+    assert_eq!(render_source(&fs, &TreePath::root(), &Options::default()).expect("renders").len(), 1);
+}
+
+#[test]
+fn errors_name_file_line_column_and_field() {
+    let cases: &[(Files<'_>, &str)] = &[
+        (
+            &[("kustomization.yaml", "resources: []\nnamPrefix: x\n")],
+            "kustomization.yaml:2:1: unknown field `namPrefix`; did you mean `namePrefix`?",
+        ),
+        (
+            &[("kustomization.yaml", "images:\n- name: a\n  newTag: 1.20\n")],
+            "kustomization.yaml:3:11: images[0].newTag: expected a string (quote it), found a number",
+        ),
+        (
+            &[("kustomization.yaml", "resources:\n- gone.yaml\n")],
+            "kustomization.yaml:2:3: resources[0]: `gone.yaml` does not exist; correct the path or add the file",
+        ),
+        (&[("kustomization.yaml", "a: [\n")], "kustomization.yaml:1:4: invalid YAML: unclosed bracket"),
+        (
+            &[("kustomization.yaml", "# nothing\n")],
+            "kustomization.yaml: the kustomization is empty; list at least one resource",
+        ),
+        (&[("x.yaml", "")], ".: no kustomization.yaml, kustomization.yml or Kustomization in this directory"),
+        (
+            &[
+                ("kustomization.yaml", "resources: [a.yaml]\n"),
+                ("a.yaml", "kind: A\nmetadata: {name: a}\n---\nkind: A\nmetadata: {name: a, b: 1}\n"),
+            ],
+            "a.yaml:4:1: the object A `a` in namespace `default` is already defined at a.yaml:1:1; remove one or rename it",
+        ),
+        (
+            &[("kustomization.yaml", "resources: [a.yaml]\n"), ("a.yaml", "kind: A\nmetadata: {}\n")],
+            "a.yaml:1:1: not a Kubernetes object: `metadata.name` is missing or not a string",
+        ),
+        (
+            &[("kustomization.yaml", "resources: [a.yaml]\n"), ("a.yaml", "kind: A\nkind: B\n")],
+            "a.yaml:2:1: the key `kind` occurs twice in this mapping; remove one",
+        ),
+        (
+            &[
+                ("kustomization.yaml", "resources: [a.yaml]\npatches:\n- patch: '{kind: A, metadata: {name: z}}'\n"),
+                ("a.yaml", "kind: A\nmetadata: {name: a}\n"),
+            ],
+            "kustomization.yaml:3:10: patches[0].patch: no object matches the patch for A `z` in namespace `default`",
+        ),
+        (
+            &[("kustomization.yaml", "resources: [https://example.com/a.yaml]\n")],
+            "kustomization.yaml:1:13: resources[0]: the remote resource `https://example.com/a.yaml` is not supported by this renderer yet; copy it into the tree",
+        ),
+        (
+            &[("kustomization.yaml", "helmCharts: [{name: a}]\n")],
+            "kustomization.yaml:1:13: helmCharts: `helmCharts` is not supported by this renderer yet; render the chart to files and list them under `resources`",
+        ),
+    ];
+    for (files, expected) in cases {
+        let found = failure(files);
+        assert!(found.starts_with(expected), "expected {expected}\n   found {found}");
+    }
+}
+
+#[test]
+fn circles_and_deep_chains_of_bases_end_in_one_error() {
+    let circle = [("a/kustomization.yaml", "resources: [../b]\n"), ("b/kustomization.yaml", "resources: [../a]\n")];
+    let error = objects_at("a", &circle).expect_err("a circle");
+    assert!(matches!(error.problem(), Problem::Cycle(..)), "{error}");
+
+    let chain: Vec<(String, String)> =
+        (0..100).map(|at| (format!("{at}/kustomization.yaml"), format!("resources: [../{}]\n", at + 1))).collect();
+    let fs: MemoryFileSystem = chain.iter().map(|(path, text)| (path, text.as_str())).collect();
+    let error = render(&fs, &TreePath::parse("0").expect("inside"), &Options::default()).expect_err("too deep");
+    assert!(matches!(error.problem(), Problem::TooDeep(_)), "{error}");
+}
+
+#[test]
+fn files_outside_of_the_directory_are_refused_unless_allowed() {
+    let fs = MemoryFileSystem::new().with("app/kustomization.yaml", "resources: [../s.yaml]\n").with("s.yaml", SERVICE);
+    let app = TreePath::parse("app").expect("inside");
+    let error = render(&fs, &app, &Options::default()).expect_err("outside");
+    assert!(matches!(error.problem(), Problem::OutsideRoot(..)), "{error}");
+    let lenient = Options { load_restrictor: LoadRestrictor::None, ..Options::default() };
+    assert_eq!(render(&fs, &app, &lenient).expect("allowed").len(), 1);
+
+    let fs = fs.with("app/kustomization.yaml", "resources: [../../s.yaml]\n");
+    let error = render(&fs, &app, &lenient).expect_err("out of the tree");
+    assert!(matches!(error.problem(), Problem::OutsideTree(_)), "{error}");
+}
+
+#[test]
+fn links_out_of_the_directory_are_refused_on_disk() -> Result<(), Box<dyn std::error::Error>> {
+    let scratch = std::env::temp_dir().join(format!("lapdev-kustomize-{}", std::process::id()));
+    std::fs::create_dir_all(scratch.join("app"))?;
+    std::fs::write(scratch.join("secret.yaml"), SERVICE)?;
+    std::fs::write(scratch.join("app/kustomization.yaml"), "resources: [link.yaml]\n")?;
+    std::os::unix::fs::symlink("../secret.yaml", scratch.join("app/link.yaml"))?;
+    let outer = DiskFileSystem::open(&scratch)?;
+    let result = render(&outer, &outer.tree_path(scratch.join("app"))?, &Options::default());
+    let inner = DiskFileSystem::open(scratch.join("app"))?;
+    let sealed = render(&inner, &TreePath::root(), &Options::default());
+    std::fs::remove_dir_all(&scratch)?;
+
+    let error = result.expect_err("a link out of the directory");
+    assert!(matches!(error.problem(), Problem::OutsideRoot(..)), "{error}");
+    let error = sealed.expect_err("a link out of the tree");
+    assert!(matches!(error.problem(), Problem::Missing(_)), "{error}");
+    Ok(())
+}
+
+#[test]
+fn hostile_input_is_one_error_and_never_a_panic() {
+    let deep = "[".repeat(1_000_000);
+    let nested = format!("kind: A\nmetadata: {{name: a}}\nx: {}1{}\n", "{a: ".repeat(100_000), "}".repeat(100_000));
+    let texts: &[&[u8]] = &[
+        b"\xff\xfe",
+        b"kind: A\nmetadata: {name: \"a\xff\"}\n",
+        deep.as_bytes(),
+        nested.as_bytes(),
+        b"- 1\n",
+        b"x\n",
+        b"a: &a [*a]\n",
+        b"kind: A\nmetadata: 1\n",
+        b"kind: [A]\nmetadata: {name: a}\n",
+        b"kind: AList\nitems: 1\n",
+        b"{a: b, ? [c] : d}\n",
+        b"kind: A\nmetadata: {name: a}\nx: .inf\n",
+        b"\0",
+        b"kind: A\nmetadata: {name: a, labels: []}\n",
+    ];
+    for text in texts {
+        let fs = MemoryFileSystem::new().with("kustomization.yaml", "resources: [a.yaml]\n").with("a.yaml", *text);
+        assert!(render(&fs, &TreePath::root(), &Options::default()).is_err(), "{:?}", &text[..text.len().min(40)]);
+        let fs = MemoryFileSystem::new().with("kustomization.yaml", *text);
+        assert!(render(&fs, &TreePath::root(), &Options::default()).is_err(), "{:?}", &text[..text.len().min(40)]);
+    }
+}
+
+#[test]
+fn limits_hold_for_files_and_objects() {
+    let fs = MemoryFileSystem::new()
+        .with("kustomization.yaml", "resources: [a.yaml, s.yaml]\n")
+        .with("s.yaml", SERVICE)
+        .with("a.yaml", DEPLOYMENT);
+    for limits in [
+        Limits { objects: 1, ..Limits::default() },
+        Limits { file_bytes: 100, ..Limits::default() },
+        Limits { nodes: 10, ..Limits::default() },
+    ] {
+        let options = Options { limits, ..Options::default() };
+        let error = render(&fs, &TreePath::root(), &options).expect_err("beyond a limit");
+        assert!(matches!(error.problem(), Problem::TooLarge(..)), "{error}");
+    }
+}
