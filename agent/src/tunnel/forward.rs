@@ -6,6 +6,7 @@
 use super::{
     DialRefused,
     session::{Session, failure},
+    switch,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::BodyExt;
@@ -49,7 +50,12 @@ async fn forward(session: &Session, request: Request<Incoming>) -> Result<Respon
     };
     let address = resolve(session, &uid, &target).await?;
     let stream = connect(address).await?;
-    send(session, stream, outgoing(request)?).await
+    let (switch, request) = switch::requested(request);
+    let response = send(session, stream, outgoing(request, switch.is_some())?).await?;
+    Ok(match switch {
+        Some(switch) => switch.join(session, response),
+        None => response.map(|body| body.map_err(BoxError::from).boxed_unsync()),
+    })
 }
 
 fn parse(header: &str) -> Option<(Uid, DialTarget)> {
@@ -94,7 +100,7 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
 }
 
 /// The request as HTTP/1.1 wants it: path only, Host as a header, one Cookie line.
-fn outgoing(request: Request<Incoming>) -> Result<Request<Incoming>, Failure> {
+fn outgoing(request: Request<Body>, switches: bool) -> Result<Request<Body>, Failure> {
     let illegal = || (StatusCode::BAD_REQUEST, "request", "the request has no legal path or host".to_owned());
     let (mut parts, body) = request.into_parts();
     let host = parts.uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok()).ok_or_else(illegal)?;
@@ -105,6 +111,9 @@ fn outgoing(request: Request<Incoming>) -> Result<Request<Incoming>, Failure> {
     parts.headers.remove(FORWARD_HEADER);
     parts.headers.insert(header::HOST, host);
     join_cookies(&mut parts.headers);
+    if switches {
+        switch::ask(&mut parts);
+    }
     parts.extensions.clear();
     Ok(Request::from_parts(parts, body))
 }
@@ -140,7 +149,7 @@ fn strip(headers: &mut HeaderMap) {
     headers.remove("proxy-connection");
 }
 
-async fn send(session: &Session, stream: TcpStream, request: Request<Incoming>) -> Result<Response<Body>, Failure> {
+async fn send(session: &Session, stream: TcpStream, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
     let broken = |error: hyper::Error| {
         (StatusCode::BAD_GATEWAY, "application", format!("the application broke the connection: {error}"))
     };
@@ -151,7 +160,7 @@ async fn send(session: &Session, stream: TcpStream, request: Request<Incoming>) 
     session.tasks.spawn(async move {
         tokio::select! {
             () = ended.cancelled() => {}
-            outcome = connection => if let Err(error) = outcome {
+            outcome = connection.with_upgrades() => if let Err(error) = outcome {
                 tracing::debug!(%error, "a connection to an application ended");
             }
         }
@@ -162,7 +171,7 @@ async fn send(session: &Session, stream: TcpStream, request: Request<Incoming>) 
     strip(response.headers_mut());
     response.headers_mut().remove(ERROR_HEADER);
     *response.version_mut() = http::Version::HTTP_2;
-    Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync()))
+    Ok(response)
 }
 
 #[cfg(test)]

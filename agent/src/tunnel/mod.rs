@@ -13,6 +13,7 @@ mod outbox;
 mod run;
 mod session;
 mod settings;
+mod switch;
 
 pub use cluster::{Accept, Cluster, DialRefused, ReceivedBundle};
 pub use outbox::Outbox;

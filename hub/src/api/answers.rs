@@ -1,0 +1,79 @@
+//! How answers and refusals are written: JSON, with a status that fits.
+
+use http::{HeaderValue, StatusCode, header};
+use lapdev_api::{name::NameError, view::ApiError};
+use lapdev_store::StoreError;
+use serde::Serialize;
+use std::convert::Infallible;
+use warp::{Rejection, reply::Response};
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("the admin token is missing or wrong; it is in the file admin.token of the control plane's data folder")]
+    Unauthorized,
+    #[error("there is no such path below /api/v1, or not for this method")]
+    NoRoute,
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("there is no {what} {name}; `lapdev get {what}s` lists them")]
+    NotFound { what: &'static str, name: String },
+    #[error("the store does not answer; see the control plane's log")]
+    Store(#[from] StoreError),
+}
+
+impl Failure {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NoRoute | Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            Self::Name(_) => StatusCode::BAD_REQUEST,
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    pub(super) fn response(&self) -> Response {
+        if let Self::Store(error) = self {
+            tracing::error!(%error, "an API request failed");
+        }
+        let mut response = json(self.status(), &ApiError { message: self.to_string() });
+        if matches!(self, Self::Unauthorized) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+pub(super) fn json<T: Serialize>(status: StatusCode, view: &T) -> Response {
+    let text = serde_json::to_string(view).expect("views have string keys only");
+    with(status, "application/json", text)
+}
+
+pub(super) fn text(status: StatusCode, text: &str) -> Response {
+    with(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+pub(super) fn no_content() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+fn with(status: StatusCode, kind: &'static str, text: String) -> Response {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What no route takes.
+pub(crate) async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
+    let known = rejection.is_not_found() || rejection.find::<warp::reject::MethodNotAllowed>().is_some();
+    if known {
+        let message = "there is nothing at this address".to_owned();
+        return Ok(json(StatusCode::NOT_FOUND, &ApiError { message }));
+    }
+    tracing::debug!(?rejection, "a request was rejected");
+    Ok(json(StatusCode::BAD_REQUEST, &ApiError { message: "the request is not legal".to_owned() }))
+}

@@ -1,0 +1,94 @@
+//! One request through the tunnel, streamed both ways.
+
+use super::{
+    Failure,
+    body::Holding,
+    headers::{self, Client},
+    trace, upgrade,
+};
+use crate::{agents::Session, hub::Hub};
+use http::{HeaderValue, Request, Response, Uri, Version};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use lapdev_api::{bundle::DialTarget, kinds::Port, record::EnvironmentRecord, wire::ERROR_HEADER};
+use lapdev_tunnel::body::{Body, BoxError};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Until there is a place in the tunnel.
+const PLACE_PATIENCE: Duration = Duration::from_secs(5);
+/// Until the application's headers; the agent gives up a little earlier and says why.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(310);
+/// Of an agent's words, in bytes.
+const MAX_CAUSE: usize = 1024;
+
+/// Passes the request on and gives the application's answer back.
+pub(super) async fn forward(
+    hub: &Hub,
+    session: &Session,
+    record: &EnvironmentRecord,
+    target: &DialTarget,
+    client: &Client<'_>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Failure> {
+    let place = place(session).await?;
+    let switch = upgrade::requested(&mut request);
+    let mut outgoing = prepare(record, target, client, request)?;
+    if let Some(switch) = &switch {
+        switch.ask(&mut outgoing);
+    }
+    let answered = tokio::time::timeout(ANSWER_PATIENCE, session.send(outgoing)).await;
+    let mut response = answered.map_err(|_| Failure::Late)?.map_err(Failure::Broken)?;
+    if response.headers().contains_key(ERROR_HEADER) {
+        return Err(agents_own(response).await);
+    }
+    headers::incoming(response.headers_mut());
+    *response.version_mut() = Version::default();
+    Ok(match switch {
+        Some(switch) if response.status().is_success() => switch.join(hub, response, place),
+        _ => response.map(|body| Holding::new(body, place).boxed_unsync()),
+    })
+}
+
+async fn place(session: &Session) -> Result<OwnedSemaphorePermit, Failure> {
+    let place = Arc::clone(&session.forwards).acquire_owned();
+    match tokio::time::timeout(PLACE_PATIENCE, place).await {
+        Ok(Ok(place)) => Ok(place),
+        _ => Err(Failure::Busy),
+    }
+}
+
+fn prepare(
+    record: &EnvironmentRecord,
+    target: &DialTarget,
+    client: &Client<'_>,
+    request: Request<Incoming>,
+) -> Result<Request<Body>, Failure> {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().cloned().ok_or(Failure::Illegal)?;
+    let uri = Uri::builder().scheme("http").authority(client.authority.clone()).path_and_query(path);
+    parts.uri = uri.build().map_err(|_| Failure::Illegal)?;
+    parts.version = Version::HTTP_2;
+    parts.extensions.clear();
+    headers::outgoing(&mut parts.headers, client, name(record, target)?);
+    trace::write(&mut parts.headers, record.identity.branch.as_ref().map(|branch| &branch.key));
+    Ok(Request::from_parts(parts, body.map_err(BoxError::from).boxed_unsync()))
+}
+
+/// The target's name in the tunnel.
+fn name(record: &EnvironmentRecord, target: &DialTarget) -> Result<HeaderValue, Failure> {
+    let DialTarget { namespace, service, port } = target;
+    let port = match port {
+        Port::Number(number) => number.to_string(),
+        Port::Name(name) => name.clone(),
+    };
+    let name = format!("{}/{namespace}/{service}/{port}", record.identity.uid);
+    HeaderValue::try_from(name).map_err(|_| Failure::Illegal)
+}
+
+async fn agents_own(response: Response<Incoming>) -> Failure {
+    let status = response.status();
+    let cause = Limited::new(response.into_body(), MAX_CAUSE).collect().await;
+    let cause = cause.map(|cause| String::from_utf8_lossy(&cause.to_bytes()).trim().to_owned());
+    Failure::Agent { status, cause: cause.unwrap_or_default() }
+}
