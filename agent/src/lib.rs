@@ -7,6 +7,15 @@
 pub mod apiserver;
 pub mod apply;
 pub mod applyset;
+pub mod core;
+pub mod drift;
 pub mod health;
+pub mod lease;
 pub mod object;
+pub mod observe;
+pub mod prune;
+pub mod registry;
+pub mod run;
+pub mod settings;
 pub mod tunnel;
+pub mod watchdog;

@@ -80,9 +80,9 @@ impl Registry {
         if held.is_some_and(|held| held >= parent.accepted.generation) {
             return;
         }
-        let bundle = parent.read_bundle().map(|bundle| {
-            Arc::new(HeldBundle { bytes: parent.bundle.clone().unwrap_or_default(), bundle })
-        });
+        let bundle = parent
+            .read_bundle()
+            .map(|bundle| Arc::new(HeldBundle { bytes: parent.bundle.clone().unwrap_or_default(), bundle }));
         let environment = Environment {
             identity: parent.identity.clone(),
             namespace: parent.namespace.clone(),
@@ -325,8 +325,11 @@ mod tests {
 
     #[test]
     fn only_declared_targets_of_a_living_environment_may_be_dialled() {
-        let target =
-            DialTarget { namespace: "n".parse().expect("legal"), service: "web".into(), port: lapdev_api::kinds::Port::Number(80) };
+        let target = DialTarget {
+            namespace: "n".parse().expect("legal"),
+            service: "web".into(),
+            port: lapdev_api::kinds::Port::Number(80),
+        };
         let mut held = bundle("x");
         held.bundle.previews = vec![target.clone()];
         held.bytes = held.bundle.clone().canonical().into_bytes();

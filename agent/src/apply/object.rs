@@ -28,9 +28,16 @@ pub enum ApplyError {
         /// Whose it is, in words.
         whose: String,
     },
-    /// An object of an environment that is being deleted still stands there.
-    #[error("{0} of an earlier environment is still being deleted")]
-    Leaving(ObjectId),
+    /// Another environment's object of the same control plane stands there; it was not touched.
+    #[error("{id} belongs to environment {uid}; it was left untouched")]
+    Sibling {
+        /// Which object.
+        id: ObjectId,
+        /// Whose it is.
+        uid: String,
+        /// Whether it is being deleted.
+        leaving: bool,
+    },
     /// The object may not be in a bundle.
     #[error("{id}: {why}")]
     Unacceptable {
@@ -50,7 +57,7 @@ impl ApplyError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Occupied { .. } | Self::Unacceptable { .. } => false,
-            Self::Leaving(_) => true,
+            Self::Sibling { leaving, .. } => *leaving,
             Self::Call(error) => error.is_transient(),
         }
     }
@@ -89,8 +96,9 @@ async fn seen(api: &ApiServer, kind: &Kind, marks: &Marks, id: &ObjectId) -> Res
     let occupied = |whose: String| ApplyError::Occupied { id: id.clone(), whose };
     match marks.standing(&metadata) {
         Standing::Ours => Ok(metadata.uid),
-        Standing::Sibling(_) if metadata.deletion_timestamp.is_some() => Err(ApplyError::Leaving(id.clone())),
-        Standing::Sibling(uid) => Err(occupied(format!("belongs to environment {uid}"))),
+        Standing::Sibling(uid) => {
+            Err(ApplyError::Sibling { id: id.clone(), uid, leaving: metadata.deletion_timestamp.is_some() })
+        }
         Standing::OtherControlPlane(plane) => Err(occupied(format!("belongs to control plane {plane}"))),
         Standing::Foreign => Err(occupied("carries no lapdev label".into())),
     }

@@ -1,0 +1,305 @@
+//! Brings an environment to its bundle: namespace, inventory widened, objects in their order, what went pruned,
+//! inventory narrowed. Each step may be the last before a crash; the next pass goes on from there.
+
+use super::{AppliedObject, Core, Work, bundle};
+use crate::{
+    apiserver::CallError,
+    apply::{ApplyError, apply_object, namespace, order, sentence},
+    applyset::{self, Parent, Version},
+    drift::Fingerprint,
+    health::Obstacle,
+    object::{Desired, GroupKind, Marks},
+    prune,
+    registry::{Environment, HeldBundle},
+};
+use futures_util::{StreamExt, stream};
+use lapdev_api::name::Uid;
+use std::{collections::BTreeSet, time::Duration};
+
+/// Objects of one stage that are applied at the same time.
+const AT_ONCE: usize = 8;
+/// How often, and how long apart, the first write into a new namespace is tried: the API server's authorizer learns of
+/// the agent's RoleBinding a moment after it was made.
+const GRANT_TRIES: u32 = 40;
+const GRANT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the parent in the cluster is known to say.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ParentState {
+    pub(super) uid: Option<String>,
+    pub(super) kinds: BTreeSet<GroupKind>,
+    pub(super) accepted: Version,
+    pub(super) applied: Option<Version>,
+}
+
+/// Why a pass did not reach its end.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// An apply failed.
+    Apply(ApplyError),
+    /// Another call failed.
+    Call(CallError),
+    /// Something else has to happen first.
+    Waiting(String),
+}
+
+impl From<ApplyError> for Trouble {
+    fn from(error: ApplyError) -> Self {
+        Self::Apply(error)
+    }
+}
+
+impl From<CallError> for Trouble {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl Core {
+    /// Applies what differs from what was applied; nothing when nothing does.
+    pub(super) async fn converge(
+        &self,
+        held: &Environment,
+        content: &HeldBundle,
+        work: &mut Work,
+    ) -> Result<(), Trouble> {
+        let fresh = work.version != Some(held.accepted);
+        if fresh {
+            // Uids of the objects are kept: they are the preconditions of the next apply.
+            work.drift.clear();
+        }
+        let objects = bundle::desired(&content.bundle, &held.namespace);
+        let due: Vec<_> = objects.iter().filter(|object| fresh || self.differs(object, work)).cloned().collect();
+        let settled = work.parent.as_ref().is_some_and(|parent| parent.applied == Some(held.accepted));
+        if due.is_empty() && settled && !fresh {
+            return Ok(());
+        }
+        let marks = Marks::of(&content.bundle);
+        self.ensure_namespace(held, content, &marks).await?;
+        let wanted = bundle::kinds(&objects);
+        self.widen(held, content, &wanted, work).await?;
+        for stage in order::stages(due) {
+            self.apply_stage(&marks, stage, fresh, work).await?;
+        }
+        if fresh || !settled {
+            self.prune(held, &marks, &objects, work).await?;
+            self.narrow(held, content, &wanted, work).await?;
+        }
+        work.version = Some(held.accepted);
+        self.registry().applied(&held.identity.uid, held.accepted);
+        Ok(())
+    }
+
+    /// Whether an object is not as it was applied, as far as the watches saw.
+    fn differs(&self, object: &Desired, work: &Work) -> bool {
+        match (self.index.get(&object.id), work.objects.get(&object.id)) {
+            (Some(seen), Some(applied)) => seen.fingerprint != applied.fingerprint,
+            _ => true,
+        }
+    }
+
+    async fn ensure_namespace(&self, held: &Environment, content: &HeldBundle, marks: &Marks) -> Result<(), Trouble> {
+        let name = &held.namespace;
+        if content.bundle.namespaces.iter().any(|namespace| namespace.owned) {
+            let made = namespace::ensure(&self.api, marks, name, &held.identity.name, &self.grant).await;
+            let (metadata, _) = made.map_err(|error| self.sort_out(error))?;
+            self.index.applied(&namespace::id(name.as_str()), metadata);
+            return Ok(());
+        }
+        match namespace::check_base(&self.api, marks, name).await? {
+            Some(_) => Ok(()),
+            None => Err(Trouble::Waiting(format!("waits for namespace {name} of its base environment"))),
+        }
+    }
+
+    /// Makes the parent name every kind that is about to be in the set, and keep what was accepted.
+    async fn widen(
+        &self,
+        held: &Environment,
+        content: &HeldBundle,
+        wanted: &BTreeSet<GroupKind>,
+        work: &mut Work,
+    ) -> Result<(), Trouble> {
+        if work.parent.is_none() {
+            work.parent = self.read_parent_state(held).await?;
+        }
+        let known = work.parent.as_ref();
+        let mut kinds = known.map(|parent| parent.kinds.clone()).unwrap_or_default();
+        kinds.extend(wanted.iter().cloned());
+        let applied = known.map_or(held.applied, |parent| parent.applied);
+        self.write_parent(held, content, kinds, applied, work).await
+    }
+
+    /// Makes the parent name exactly the kinds that are in the set, and what was applied in full.
+    async fn narrow(
+        &self,
+        held: &Environment,
+        content: &HeldBundle,
+        wanted: &BTreeSet<GroupKind>,
+        work: &mut Work,
+    ) -> Result<(), Trouble> {
+        self.write_parent(held, content, wanted.clone(), Some(held.accepted), work).await
+    }
+
+    async fn write_parent(
+        &self,
+        held: &Environment,
+        content: &HeldBundle,
+        kinds: BTreeSet<GroupKind>,
+        applied: Option<Version>,
+        work: &mut Work,
+    ) -> Result<(), Trouble> {
+        let uid = work.parent.as_ref().and_then(|parent| parent.uid.clone());
+        let state = ParentState { uid: uid.clone(), kinds, accepted: held.accepted, applied };
+        if work.parent.as_ref() == Some(&state) {
+            return Ok(());
+        }
+        let parent = Parent {
+            control_plane: content.bundle.control_plane.clone(),
+            identity: held.identity.clone(),
+            namespace: held.namespace.clone(),
+            kinds: state.kinds.clone(),
+            accepted: state.accepted,
+            applied,
+            tombstone: None,
+            bundle: Some(content.bytes.clone()),
+        };
+        let uid = self.apply_parent(&parent, uid.as_deref()).await?;
+        work.parent = Some(ParentState { uid, ..state });
+        Ok(())
+    }
+
+    /// Writes a parent, and patiently where the agent's RoleBinding is a moment old. Returns its own uid.
+    pub(super) async fn apply_parent(&self, parent: &Parent, uid: Option<&str>) -> Result<Option<String>, Trouble> {
+        let desired = Desired::read(&parent.render()).expect("a parent is named");
+        let mut tries = 0;
+        loop {
+            match apply_object(&self.api, &parent.marks(), &desired, uid).await {
+                Ok(applied) => return Ok(applied.metadata.uid),
+                Err(ApplyError::Call(error)) if is_forbidden(&error) && tries < GRANT_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(GRANT_PAUSE).await;
+                }
+                Err(error) => return Err(self.sort_out(error)),
+            }
+        }
+    }
+
+    /// Applies objects that do not depend on each other. One that fails keeps none of its stage from being tried, but
+    /// the next stage from beginning.
+    async fn apply_stage(
+        &self,
+        marks: &Marks,
+        stage: Vec<Desired>,
+        fresh: bool,
+        work: &mut Work,
+    ) -> Result<(), Trouble> {
+        let applies = stage.into_iter().map(|object| {
+            let known = work.objects.get(&object.id).and_then(|applied| applied.uid.clone());
+            async move {
+                let applied = apply_object(&self.api, marks, &object, known.as_deref()).await;
+                (object, applied)
+            }
+        });
+        let applies: Vec<_> = stream::iter(applies).buffer_unordered(AT_ONCE).collect().await;
+        let mut failure = None;
+        for (object, applied) in applies {
+            match applied {
+                Ok(applied) => {
+                    let fingerprint = Fingerprint::of(&applied.metadata);
+                    let uid = applied.metadata.uid.clone();
+                    let seen = self.index.get(&object.id);
+                    let earlier = work.objects.get(&object.id).map(|earlier| earlier.uid.clone());
+                    let what = match (earlier, seen) {
+                        _ if fresh => None,
+                        (Some(earlier), _) if earlier != uid => Some("was gone"),
+                        (_, Some(seen)) if seen.fingerprint != fingerprint => Some("had changed"),
+                        _ => None,
+                    };
+                    if let Some(what) = what {
+                        tracing::info!(object = %object.id, what, "put back");
+                        work.drift.insert(format!("{} {what}; put back", object.id));
+                    }
+                    self.index.applied(&object.id, applied.metadata);
+                    work.objects.insert(object.id, AppliedObject { uid, fingerprint, notices: applied.notices });
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(()), |error| Err(self.sort_out(error)))
+    }
+
+    async fn prune(
+        &self,
+        held: &Environment,
+        marks: &Marks,
+        objects: &[Desired],
+        work: &mut Work,
+    ) -> Result<(), Trouble> {
+        let kinds = work.parent.as_ref().map(|parent| parent.kinds.clone()).unwrap_or_default();
+        let set = applyset::id(&held.namespace, &held.identity.uid);
+        let members = prune::members(&self.api, &kinds, held.namespace.as_str(), marks, &set).await?;
+        let wanted = objects.iter().map(|object| object.id.clone()).collect();
+        let surplus = prune::surplus(members, &wanted);
+        prune::delete(&self.api, &surplus).await?;
+        work.objects.retain(|id, _| wanted.contains(id));
+        Ok(())
+    }
+
+    async fn read_parent_state(&self, held: &Environment) -> Result<Option<ParentState>, Trouble> {
+        match self.read_parent(&held.namespace, &held.identity.uid).await {
+            Ok(found) => Ok(found.map(|(uid, parent)| ParentState {
+                uid,
+                kinds: parent.kinds,
+                accepted: parent.accepted,
+                applied: parent.applied,
+            })),
+            // The role is bound a moment ago: then there is no parent yet either.
+            Err(error) if is_forbidden(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Another environment's object that is about to go is no occupation, only something to wait for.
+    pub(super) fn sort_out(&self, error: ApplyError) -> Trouble {
+        match &error {
+            ApplyError::Sibling { id, uid, leaving } => {
+                let ended = || uid.parse::<Uid>().is_ok_and(|uid| self.is_ending(&uid));
+                match *leaving || ended() {
+                    true => Trouble::Waiting(format!("waits until {id} of an earlier environment is deleted")),
+                    false => Trouble::Apply(error),
+                }
+            }
+            _ => Trouble::Apply(error),
+        }
+    }
+
+    fn is_ending(&self, uid: &Uid) -> bool {
+        self.registry().get(uid).is_some_and(|held| held.end.is_some())
+    }
+}
+
+fn is_forbidden(error: &CallError) -> bool {
+    // A quota is "forbidden" too, but says so.
+    error.status().is_some_and(|status| status.is_forbidden() && !status.message.contains("quota"))
+}
+
+impl Trouble {
+    /// What stands in the way, and whether trying again soon can help.
+    pub(super) fn obstacle(&self) -> (Obstacle, bool) {
+        match self {
+            Self::Waiting(why) => (Obstacle::Retrying(why.clone()), true),
+            Self::Apply(error @ (ApplyError::Occupied { .. } | ApplyError::Sibling { .. })) => {
+                (Obstacle::Occupied(sentence(error)), false)
+            }
+            Self::Apply(error) if error.is_transient() => (Obstacle::Retrying(sentence(error)), true),
+            Self::Apply(error) => (Obstacle::Failed(sentence(error)), false),
+            Self::Call(error) if error.is_transient() => (Obstacle::Retrying(describe(error)), true),
+            Self::Call(error) => (Obstacle::Failed(describe(error)), false),
+        }
+    }
+}
+
+fn describe(error: &CallError) -> String {
+    format!("could not {error}: {}", error.source)
+}

@@ -1,0 +1,246 @@
+//! The end of an environment, in an order that survives a crash at any point: the tombstone is written on the parent,
+//! the members go, then the parent, and at last the namespace if it was the environment's own.
+
+use super::{Core, converge::Trouble, usual_kinds};
+use crate::{
+    apiserver::{ApiServer, CallError, Kind},
+    apply::namespace,
+    applyset::{self, Parent},
+    drift::Outcome,
+    object::{GroupKind, Marks, ObjectId, Standing, annotation, label},
+    prune::{self, Member},
+    registry::{End, Environment},
+};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::core::GroupVersionKind;
+use lapdev_api::{
+    labels,
+    name::{Namespace, Uid},
+};
+use std::collections::BTreeSet;
+
+impl Core {
+    /// One step towards the end. True: nothing is left.
+    pub(super) async fn end(&self, held: &Environment, end: &End) -> Result<bool, Trouble> {
+        let uid = &held.identity.uid;
+        let namespace = held.namespace.as_str();
+        let namespace_metadata = self.api.metadata(&self.namespaces().await?, &namespace::id(namespace)).await?;
+        let Some(namespace_metadata) = namespace_metadata else {
+            self.gone(uid, end);
+            return Ok(true);
+        };
+        // A namespace that is going takes everything with it, and refuses every write.
+        if namespace_metadata.deletion_timestamp.is_none() && !self.end_members(held, end).await? {
+            return Ok(false);
+        }
+        let marks = self.marks(uid)?;
+        if marks.standing(&namespace_metadata) == Standing::Ours
+            && !self.end_namespace(held, &namespace_metadata).await?
+        {
+            return Ok(false);
+        }
+        self.gone(uid, end);
+        Ok(true)
+    }
+
+    /// Deletes the members and then the parent. True: there is neither.
+    async fn end_members(&self, held: &Environment, end: &End) -> Result<bool, Trouble> {
+        let uid = &held.identity.uid;
+        let (namespace, marks) = (held.namespace.as_str(), self.marks(uid)?);
+        let found = match self.read_parent(&held.namespace, uid).await {
+            // The namespace is there but our right in it is not: it was never begun with, or is going.
+            Err(error) if error.status().is_some_and(|status| status.is_forbidden()) => None,
+            other => other?,
+        };
+        let Some((parent_uid, mut parent)) = found else { return Ok(true) };
+        if let End::Tombstone(tombstone) = end
+            && parent.tombstone.as_ref() != Some(tombstone)
+        {
+            parent.tombstone = Some(tombstone.clone());
+            self.apply_parent(&parent, parent_uid.as_deref()).await?;
+        }
+        let set = applyset::id(&held.namespace, uid);
+        let mut members = prune::members(&self.api, &parent.kinds, namespace, &marks, &set).await?;
+        members.extend(self.claims(&parent).await?);
+        if !members.is_empty() {
+            prune::delete(&self.api, &prune::surplus(members, &BTreeSet::new())).await?;
+            return Ok(false);
+        }
+        let id = parent_id(&held.namespace, uid);
+        if let Some(parent_uid) = parent_uid {
+            tracing::info!(object = %id, "delete");
+            self.api.delete(&self.config_maps().await?, &id, &parent_uid).await?;
+        }
+        Ok(true)
+    }
+
+    /// The volume claims that a Branch's StatefulSets made: their controller leaves them behind, and the base's
+    /// namespace stays.
+    async fn claims(&self, parent: &Parent) -> Result<Vec<Member>, CallError> {
+        let stateful = GroupKind { group: "apps".into(), kind: "StatefulSet".into() };
+        let Some(branch) = parent.identity.branch.as_ref().filter(|_| parent.kinds.contains(&stateful)) else {
+            return Ok(Vec::new());
+        };
+        let claims = GroupKind { group: String::new(), kind: "PersistentVolumeClaim".into() };
+        let kind = self.api.preferred_kind(&claims).await?;
+        let selector = format!("{}={}", labels::BRANCH, branch.key);
+        let listed = self.api.list(&kind, parent.namespace.as_str(), &selector).await?;
+        Ok(listed.into_iter().filter_map(|metadata| claim(&kind, &parent.namespace, metadata)).collect())
+    }
+
+    /// Deletes the environment's own namespace, once no other environment has anything in it. True: it is gone.
+    async fn end_namespace(
+        &self,
+        held: &Environment,
+        metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    ) -> Result<bool, Trouble> {
+        if metadata.deletion_timestamp.is_some() {
+            return Ok(false);
+        }
+        let others = self.others_in(held).await?;
+        if !others.is_empty() {
+            let others: Vec<_> = others.iter().map(String::as_str).collect();
+            let namespace = &held.namespace;
+            let why = format!("namespace {namespace} stays until {} ended too", others.join(", "));
+            return Err(Trouble::Waiting(why));
+        }
+        let id = namespace::id(held.namespace.as_str());
+        tracing::info!(object = %id, "delete");
+        self.api.delete(&self.namespaces().await?, &id, metadata.uid.as_deref().unwrap_or_default()).await?;
+        Ok(false)
+    }
+
+    /// Other environments that have a parent in this one's namespace.
+    async fn others_in(&self, held: &Environment) -> Result<BTreeSet<String>, CallError> {
+        let selector = labels::APPLYSET_ID;
+        let listed = match self.api.list(&self.config_maps().await?, held.namespace.as_str(), selector).await {
+            Err(error) if error.status().is_some_and(|status| status.is_forbidden()) => Vec::new(),
+            other => other?,
+        };
+        let others = listed.iter().filter(|metadata| {
+            label(metadata, labels::CONTROL_PLANE).is_some()
+                && label(metadata, labels::ENVIRONMENT) != Some(held.identity.uid.as_str())
+        });
+        let name =
+            |metadata| annotation(metadata, labels::ENVIRONMENT_NAME).unwrap_or("another environment").to_owned();
+        Ok(others.map(name).collect())
+    }
+
+    /// What may be left of an environment that is not held: looked for once for each tombstone.
+    pub(super) async fn sweep(&self, uid: &Uid) -> Outcome {
+        let Some(tombstone) = self.sweeps().get(uid).cloned() else { return Outcome::Settled(None) };
+        match self.sweep_once(uid).await {
+            Ok(true) => {
+                self.sweeps().remove(uid);
+                self.outbox.gone(uid, tombstone.generation);
+                Outcome::Settled(None)
+            }
+            Ok(false) => Outcome::Retry,
+            Err(trouble) => {
+                tracing::warn!(%uid, %trouble, "cannot look for what is left of an ended environment");
+                Outcome::Retry
+            }
+        }
+    }
+
+    async fn sweep_once(&self, uid: &Uid) -> Result<bool, Trouble> {
+        let marks = self.marks(uid)?;
+        let plane = format!("{}={}", labels::CONTROL_PLANE, marks.control_plane);
+        let mut clean = true;
+        for namespace in self.api.list(&self.namespaces().await?, "", &plane).await? {
+            let name = namespace.name.clone().unwrap_or_default();
+            if namespace.deletion_timestamp.is_none() {
+                let left = self.labelled(&name, &marks).await?;
+                clean &= left.is_empty();
+                prune::delete(&self.api, &left).await?;
+            }
+            if marks.standing(&namespace) == Standing::Ours {
+                clean = false;
+                let id = namespace::id(&name);
+                let uid = namespace.uid.as_deref().unwrap_or_default();
+                self.api.delete(&self.namespaces().await?, &id, uid).await?;
+            }
+        }
+        Ok(clean)
+    }
+
+    async fn labelled(&self, namespace: &str, marks: &Marks) -> Result<Vec<Member>, CallError> {
+        match prune::labelled(&self.api, &usual_kinds(), namespace, marks, &marks.selector()).await {
+            // The namespace was made, but the agent's RoleBinding in it never was.
+            Err(error) if error.status().is_some_and(|status| status.is_forbidden()) => Ok(Vec::new()),
+            other => other,
+        }
+    }
+
+    /// Nothing of it is left. One whose ttl ended stays known until the control plane says that it ended.
+    fn gone(&self, uid: &Uid, end: &End) {
+        if let End::Tombstone(tombstone) = end {
+            tracing::info!(%uid, evidence = tombstone.evidence, "gone");
+            self.registry().forget(uid);
+            self.outbox.gone(uid, tombstone.generation);
+        }
+        self.refresh_watches_soon();
+    }
+
+    /// An environment's parent and its own uid, if there is one.
+    pub(super) async fn read_parent(
+        &self,
+        namespace: &Namespace,
+        uid: &Uid,
+    ) -> Result<Option<(Option<String>, Parent)>, CallError> {
+        let found = self.api.get(&self.config_maps().await?, &parent_id(namespace, uid)).await?;
+        Ok(found.and_then(|object| {
+            let own = object.metadata.uid.clone();
+            let parent = object.try_parse::<ConfigMap>().map_err(|error| error.to_string());
+            match parent.and_then(|object| Parent::read(&object).map_err(|error| error.to_string())) {
+                Ok(parent) => Some((own, parent)),
+                Err(error) => {
+                    tracing::warn!(%uid, %namespace, error, "the inventory cannot be read; it is written anew");
+                    None
+                }
+            }
+        }))
+    }
+
+    pub(super) async fn namespaces(&self) -> Result<Kind, CallError> {
+        kind(&self.api, "Namespace").await
+    }
+
+    pub(super) async fn config_maps(&self) -> Result<Kind, CallError> {
+        kind(&self.api, "ConfigMap").await
+    }
+
+    fn marks(&self, uid: &Uid) -> Result<Marks, Trouble> {
+        let session = self.session().ok_or_else(|| Trouble::Waiting("waits for its control plane".into()))?;
+        Ok(Marks { control_plane: session.control_plane, uid: uid.clone() })
+    }
+}
+
+async fn kind(api: &ApiServer, kind: &str) -> Result<Kind, CallError> {
+    api.kind(&GroupVersionKind::gvk("", "v1", kind)).await
+}
+
+fn claim(
+    kind: &Kind,
+    namespace: &Namespace,
+    metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+) -> Option<Member> {
+    let leaving = metadata.deletion_timestamp.is_some();
+    let id = ObjectId {
+        group: String::new(),
+        kind: "PersistentVolumeClaim".into(),
+        namespace: namespace.to_string(),
+        name: metadata.name?,
+    };
+    Some(Member { kind: kind.clone(), id, uid: metadata.uid?, leaving })
+}
+
+/// The id of an environment's parent.
+fn parent_id(namespace: &Namespace, uid: &Uid) -> ObjectId {
+    ObjectId {
+        group: String::new(),
+        kind: "ConfigMap".into(),
+        namespace: namespace.to_string(),
+        name: labels::parent_name(uid),
+    }
+}

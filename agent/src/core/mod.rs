@@ -1,0 +1,250 @@
+//! The agent's core: takes what the hub says (see `tunnel::Cluster`), remembers it, and has workers bring each
+//! environment to it, one worker per environment at a time.
+//!
+//! One look at an environment is a pass: it compares what is held with what the watches saw, does what differs, and
+//! reports. A pass over an environment that is as it should be asks the API server nothing.
+
+mod bundle;
+mod converge;
+mod end;
+mod gather;
+mod hub;
+mod inventory;
+mod pass;
+mod preview;
+mod watched;
+
+use crate::{
+    apiserver::{ApiServer, CallError},
+    apply::namespace::Grant,
+    applyset::Tombstone,
+    drift::{Fingerprint, Queue},
+    health::Obstacle,
+    object::{GroupKind, ObjectId},
+    observe::{Index, Watches},
+    registry::Registry,
+    tunnel::Outbox,
+};
+use converge::ParentState;
+use lapdev_api::{
+    name::{ControlPlaneId, Uid},
+    wire::ClusterPolicy,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// Environments that are worked on at the same time.
+const WORKERS: usize = 8;
+
+/// Remembers the control plane over a restart, so that an agent that starts alone knows whose objects are its own.
+#[async_trait::async_trait]
+pub trait Memory: Send + Sync + 'static {
+    /// The control plane of the last session, if there was one.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    async fn recall(&self) -> Result<Option<ControlPlaneId>, CallError>;
+
+    /// From now on it is this one.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    async fn remember(&self, control_plane: &ControlPlaneId) -> Result<(), CallError>;
+}
+
+/// The core. Shared by the tunnel and the workers.
+pub struct Core {
+    api: ApiServer,
+    memory: Arc<dyn Memory>,
+    grant: Grant,
+    kubernetes: String,
+    outbox: Outbox,
+    index: Arc<Index>,
+    queue: Arc<Queue>,
+    watches: Watches,
+    registry: Mutex<Registry>,
+    work: Mutex<HashMap<Uid, Work>>,
+    /// Tombstones of environments that are not held: what may still be left of them is looked for once.
+    sweeps: Mutex<BTreeMap<Uid, Tombstone>>,
+    session: watch::Sender<Option<Session>>,
+    previews: preview::Addresses,
+    rewatch: tokio::sync::Notify,
+    passes: AtomicU64,
+}
+
+/// Whose environments the agent looks after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Session {
+    control_plane: ControlPlaneId,
+    /// None until the hub said it: an agent that started alone has only what it was given before.
+    policy: Option<ClusterPolicy>,
+}
+
+/// What a worker remembers of an environment between two passes. Losing it costs a pass, nothing else.
+#[derive(Debug, Default)]
+struct Work {
+    /// The version that `objects` are of.
+    version: Option<crate::applyset::Version>,
+    objects: BTreeMap<ObjectId, AppliedObject>,
+    parent: Option<ParentState>,
+    obstacle: Option<Obstacle>,
+    /// Fields that were put back since the version came.
+    drift: BTreeSet<String>,
+}
+
+/// What an apply left behind.
+#[derive(Debug, Clone)]
+struct AppliedObject {
+    uid: Option<String>,
+    fingerprint: Fingerprint,
+    notices: BTreeSet<String>,
+}
+
+impl Core {
+    /// Looks at the API server and at what the agent remembers. What is held already is loaded and due.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn start(
+        api: ApiServer,
+        memory: Arc<dyn Memory>,
+        role: String,
+        outbox: Outbox,
+    ) -> Result<Arc<Self>, CallError> {
+        let kubernetes = api.version().await?;
+        let grant = Grant { user: api.myself().await?, role };
+        let (index, queue) = (Arc::new(Index::default()), Arc::new(Queue::default()));
+        let watches = Watches::new(api.clone(), index.clone(), queue.clone());
+        let known = memory.recall().await?;
+        let core = Arc::new(Self {
+            api,
+            memory,
+            grant,
+            kubernetes,
+            outbox,
+            index,
+            queue,
+            watches,
+            registry: Mutex::default(),
+            work: Mutex::default(),
+            sweeps: Mutex::default(),
+            session: watch::Sender::new(None),
+            previews: preview::Addresses::default(),
+            rewatch: tokio::sync::Notify::new(),
+            passes: AtomicU64::new(0),
+        });
+        if let Some(control_plane) = known {
+            core.load(&control_plane).await?;
+            core.session.send_replace(Some(Session { control_plane, policy: None }));
+        }
+        Ok(core)
+    }
+
+    /// Works until told to stop; what is being done then is finished or left to the next pass.
+    pub async fn work(self: &Arc<Self>, stop: &CancellationToken) {
+        let mut workers = JoinSet::new();
+        for _ in 0..WORKERS {
+            let (core, stop) = (self.clone(), stop.clone());
+            workers.spawn(async move { core.worker(&stop).await });
+        }
+        let (core, stop) = (self.clone(), stop.clone());
+        workers.spawn(async move { core.rewatcher(&stop).await });
+        self.refresh_watches_soon();
+        while let Some(ended) = workers.join_next().await {
+            if let Err(error) = ended {
+                // A worker that panicked must not leave its environment locked: the whole agent starts anew.
+                tracing::error!(%error, "a worker ended");
+                workers.abort_all();
+            }
+        }
+    }
+
+    async fn rewatcher(&self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = self.rewatch.notified() => self.refresh_watches().await,
+                () = stop.cancelled() => return self.watches.set(&HashSet::new()),
+            }
+        }
+    }
+
+    async fn worker(&self, stop: &CancellationToken) {
+        loop {
+            let uid = tokio::select! {
+                uid = self.queue.next() => uid,
+                () = stop.cancelled() => return,
+            };
+            let outcome = self.pass(&uid).await;
+            self.passes.fetch_add(1, Ordering::Relaxed);
+            self.queue.done(&uid, outcome);
+        }
+    }
+
+    /// How many passes ended so far, and how many environments are due: a backlog without passes is no progress.
+    #[must_use]
+    pub fn progress(&self) -> (u64, usize) {
+        (self.passes.load(Ordering::Relaxed), self.queue.backlog())
+    }
+
+    /// Every environment is due, whatever was seen of it; with `deep` each is applied as if for the first time, which
+    /// finds what no watch reported. Of an unchanged object the API server then writes nothing either.
+    pub fn resync(&self, deep: bool) {
+        let uids: Vec<_> = self.registry().iter().map(|(uid, _)| uid.clone()).collect();
+        if deep {
+            let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+            work.values_mut().for_each(|work| work.version = None);
+        }
+        uids.iter().for_each(|uid| self.queue.add(uid));
+    }
+
+    /// How many writes were sent to the API server so far.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.api.writes()
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_work(&self, uid: &Uid) -> Work {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner).remove(uid).unwrap_or_default()
+    }
+
+    fn put_work(&self, uid: &Uid, work: Work) {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.clone(), work);
+    }
+
+    fn session(&self) -> Option<Session> {
+        self.session.borrow().clone()
+    }
+}
+
+/// The kinds that an environment may have objects of though no parent says so: for audits and sweeps.
+fn usual_kinds() -> BTreeSet<GroupKind> {
+    let kinds = [
+        "ConfigMap",
+        "Service",
+        "ServiceAccount",
+        "PersistentVolumeClaim",
+        "Deployment.apps",
+        "StatefulSet.apps",
+        "DaemonSet.apps",
+        "Job.batch",
+        "CronJob.batch",
+        "Ingress.networking.k8s.io",
+        "NetworkPolicy.networking.k8s.io",
+        "PodDisruptionBudget.policy",
+        "HorizontalPodAutoscaler.autoscaling",
+        "Role.rbac.authorization.k8s.io",
+        "RoleBinding.rbac.authorization.k8s.io",
+    ];
+    kinds.iter().filter_map(|kind| kind.parse().ok()).collect()
+}

@@ -1,0 +1,113 @@
+//! The agent's life: wait for the Lease, work under it, stop when it is lost, begin again; give it back at the end.
+
+use crate::{
+    apiserver::{ApiServer, CallError},
+    core::{Core, Memory},
+    lease::{Keeper, Term},
+    settings::Settings,
+    tunnel::{self, Outbox, TunnelSettings, TunnelState},
+    watchdog::Vitals,
+};
+use kube::Client;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// How often every environment is compared with what was seen of it, and how many of these apply it as a whole.
+const RESYNC: Duration = Duration::from_secs(600);
+const DEEP: u64 = 6;
+const BEAT: Duration = Duration::from_secs(1);
+/// Before a term that could not begin is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Works until `stop`, in as many terms as it takes.
+pub async fn run(client: Client, settings: &Settings, vitals: &Arc<Vitals>, stop: &CancellationToken) {
+    let keeper = Keeper::new(client.clone(), settings.lease.clone());
+    while let Some(term) = wait_for_term(&keeper, vitals, stop).await {
+        let ended = CancellationToken::new();
+        let watch_over = async {
+            tokio::select! {
+                () = term.lost.cancelled() => {}
+                () = stop.cancelled() => {}
+            }
+            ended.cancel();
+        };
+        let (result, ()) = tokio::join!(work(&client, settings, &keeper, &term, vitals, &ended), watch_over);
+        if let Err(error) = result {
+            tracing::error!(%error, cause = %error.source, "cannot begin to work");
+            pause(stop).await;
+        }
+        term.release().await;
+        if stop.is_cancelled() {
+            return;
+        }
+    }
+}
+
+/// The Lease, while the runtime shows that it lives.
+async fn wait_for_term(keeper: &Keeper, vitals: &Vitals, stop: &CancellationToken) -> Option<Term> {
+    let mut beat = tokio::time::interval(BEAT);
+    let mut acquired = std::pin::pin!(keeper.acquire(stop));
+    loop {
+        tokio::select! {
+            term = &mut acquired => return term,
+            _ = beat.tick() => vitals.beat(0, 0),
+        }
+    }
+}
+
+/// One term: the core, its tunnel, and the slow resync.
+async fn work(
+    client: &Client,
+    settings: &Settings,
+    keeper: &Keeper,
+    term: &Term,
+    vitals: &Arc<Vitals>,
+    ended: &CancellationToken,
+) -> Result<(), CallError> {
+    let outbox = Outbox::default();
+    let memory: Arc<dyn Memory> = Arc::new(keeper.clone());
+    let started = Core::start(ApiServer::new(client.clone()), memory, settings.role.clone(), outbox.clone());
+    let core = tokio::select! {
+        core = started => core.inspect_err(|_| ended.cancel())?,
+        () = ended.cancelled() => return Ok(()),
+    };
+    let mut tasks = JoinSet::new();
+    let (epoch, epochs) = watch::channel(Some(term.epoch));
+    let state = watch::Sender::new(TunnelState::StandBy);
+    let tunnel = TunnelSettings::new(settings.url.clone(), settings.token_file.clone(), settings.ca_file.clone());
+    tasks.spawn(tunnel::run(tunnel, core.clone(), outbox, epochs, state, ended.clone()));
+    tasks.spawn(tend(core.clone(), vitals.clone(), ended.clone()));
+    core.work(ended).await;
+    // However the workers ended, nothing of this term goes on.
+    ended.cancel();
+    drop(epoch);
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+async fn tend(core: Arc<Core>, vitals: Arc<Vitals>, ended: CancellationToken) {
+    let (mut beat, mut resync) = (tokio::time::interval(BEAT), tokio::time::interval(RESYNC));
+    let mut count = 0;
+    resync.tick().await;
+    loop {
+        tokio::select! {
+            () = ended.cancelled() => return,
+            _ = beat.tick() => {
+                let (passes, backlog) = core.progress();
+                vitals.beat(passes, backlog);
+            }
+            _ = resync.tick() => {
+                count += 1;
+                core.resync(count % DEEP == 0);
+            }
+        }
+    }
+}
+
+async fn pause(stop: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(AGAIN) => {}
+        () = stop.cancelled() => {}
+    }
+}
