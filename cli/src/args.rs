@@ -5,7 +5,11 @@ use std::path::PathBuf;
 
 /// Branch environments for Kubernetes, declared in git.
 #[derive(Debug, Parser)]
-#[command(name = "lapdev", version, after_help = "Exit codes: 0 fine, 1 the input or state is not fine, 2 usage, 3 could not reach.")]
+#[command(
+    name = "lapdev",
+    version,
+    after_help = "Exit codes: 0 fine, 1 the input or state is not fine, 2 usage, 3 could not reach."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -25,9 +29,9 @@ pub enum Command {
     Validate {
         /// The config repository's work tree
         dir: PathBuf,
-        /// The folder in it that lapdev reads
-        #[arg(long, default_value = "lapdev")]
-        path: String,
+        /// The folder in it that lapdev reads: `lapdev` where there is one, else all of it
+        #[arg(long)]
+        path: Option<String>,
         /// How to print
         #[arg(short, long, default_value = "text")]
         output: ReportFormat,

@@ -38,7 +38,11 @@ impl Failure {
 }
 
 fn print_chain(error: &(dyn Error + 'static)) {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let text: Vec<_> = causes.map(ToString::to_string).collect();
-    eprintln!("lapdev: {}", text.join(": "));
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    eprintln!("lapdev: {text}");
 }

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Validate { dir, path, output } => validate::run(&dir, &path, output),
+        Command::Validate { dir, path, output } => validate::run(&dir, path.as_deref(), output),
         Command::Render(render) => render::run(&render),
         Command::Serve { config } => block_on(serve::run(&config)),
         Command::Get { what } => block_on(get::run(what)),

@@ -24,7 +24,7 @@ pub fn print<R: Row>(format: Format, whole: &impl Serialize, items: &[R]) -> Res
 
 fn table<R: Row>(items: &[R]) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(R::HEAD.to_vec());
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(R::HEAD.to_vec());
     table.add_rows(items.iter().map(Row::cells));
     table
 }

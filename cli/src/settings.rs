@@ -146,9 +146,9 @@ fn github_api() -> String {
 
 fn duration<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(input)?;
-    let span: jiff::SignedDuration = text
-        .parse()
-        .map_err(|_| serde::de::Error::custom(format!("{text:?} is not a duration; expected for example \"60s\" or \"5m\"")))?;
+    let span: jiff::SignedDuration = text.parse().map_err(|_| {
+        serde::de::Error::custom(format!("{text:?} is not a duration; expected for example \"60s\" or \"5m\""))
+    })?;
     span.try_into().map_err(|_| serde::de::Error::custom("a duration cannot be negative"))
 }
 
@@ -188,8 +188,8 @@ pub enum SettingsError {
 impl Settings {
     /// Reads and checks the file.
     pub fn read(path: &Path) -> Result<Self, SettingsError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| SettingsError::Read { path: path.to_owned(), source })?;
         let mut settings = Self::parse(path, &text)?;
         settings.start_paths_at(path.parent().unwrap_or(Path::new(".")));
         Ok(settings)

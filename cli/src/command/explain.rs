@@ -28,9 +28,13 @@ fn explain(view: &EnvironmentView) -> String {
     let of = |r: &lapdev_api::record::Reason| r.workload.as_ref().map(|workload| format!("{workload}: {}", r.text));
     section(&mut text, "Why these workloads", view.reasons.iter().filter_map(of));
     section(&mut text, "Workloads", view.workloads.iter().map(workload));
-    section(&mut text, "Links", view.links.iter().map(|link| {
-        format!("{} ({}): {}", link.service, if link.branch { "this branch" } else { "the baseline" }, link.url)
-    }));
+    section(
+        &mut text,
+        "Links",
+        view.links.iter().map(|link| {
+            format!("{} ({}): {}", link.service, if link.branch { "this branch" } else { "the baseline" }, link.url)
+        }),
+    );
     section(&mut text, "Problems", view.problems.iter().map(|p| format!("{}: {}", p.reason, p.message)));
     section(&mut text, "Noticed", view.notices.iter().cloned());
     text

@@ -52,7 +52,8 @@ fn warn_of(config: &ConfigView) {
 }
 
 impl Row for EnvironmentView {
-    const HEAD: &'static [&'static str] = &["NAME", "TYPE", "CATALOG", "CLUSTER", "STATUS", "READY", "SOURCE", "AGE", "MESSAGE"];
+    const HEAD: &'static [&'static str] =
+        &["NAME", "TYPE", "CATALOG", "CLUSTER", "STATUS", "READY", "SOURCE", "AGE", "MESSAGE"];
 
     fn cells(&self) -> Vec<String> {
         let ready = self.workloads.iter().filter(|w| w.ready >= w.desired).count();

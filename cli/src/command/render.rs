@@ -18,7 +18,8 @@ pub fn run(args: &Render) -> Result<(), Failure> {
         ..Options::default()
     };
     let fs = DiskFileSystem::open(Path::new("/")).map_err(Failure::not_fine)?;
-    let path = fs.tree_path(&args.dir).map_err(|error| Failure::not_fine(format!("{}: {error}", args.dir.display())))?;
+    let path =
+        fs.tree_path(&args.dir).map_err(|error| Failure::not_fine(format!("{}: {error}", args.dir.display())))?;
     let objects = kustomize::render(&fs, &path, &options).map_err(Failure::not_fine)?;
     std::io::stdout().write_all(kustomize::to_yaml(&objects).as_bytes()).map_err(Failure::not_fine)
 }

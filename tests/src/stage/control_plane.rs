@@ -2,7 +2,7 @@
 
 use super::{
     Error,
-    programs::{Program, Running, behind},
+    programs::{Program, Running},
     wait::until,
 };
 use serde_json::Value;
@@ -13,6 +13,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use tokio::process::Command;
 
 const START: Duration = Duration::from_secs(30);
 
@@ -23,6 +24,20 @@ pub struct Place {
     pub prefix: Vec<String>,
     /// Where the control plane listens there.
     pub listen: SocketAddr,
+    /// How people reach it, where that differs: written into links, and what the command dials (on the host).
+    pub external_url: Option<String>,
+}
+
+impl Place {
+    /// The host itself, on a free port of loopback.
+    pub fn host() -> Result<Self, Error> {
+        let listen = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        Ok(Self { prefix: Vec::new(), listen, external_url: None })
+    }
+
+    fn external_url(&self) -> String {
+        self.external_url.clone().unwrap_or_else(|| format!("https://{}", self.listen))
+    }
 }
 
 /// What a control plane is told.
@@ -34,8 +49,6 @@ pub struct Setup {
     pub folder: PathBuf,
     /// The API of the forge.
     pub github: String,
-    /// What webhooks are signed with.
-    pub webhook_secret: String,
     /// Between two looks at everything.
     pub poll: Duration,
     /// `owner/name` → where it is fetched from. The config repository is `acme/environments`.
@@ -77,10 +90,26 @@ impl ControlPlane {
         self.ready().await
     }
 
-    /// Its address.
+    /// Where agents dial it.
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://{}", self.setup.place.listen)
+    }
+
+    /// How people reach it.
+    #[must_use]
+    pub fn external_url(&self) -> String {
+        self.setup.place.external_url()
+    }
+
+    /// What a person must set to use the command against it.
+    #[must_use]
+    pub fn client_environment(&self) -> [(&'static str, String); 3] {
+        [
+            ("LAPDEV_SERVER", self.setup.place.external_url()),
+            ("LAPDEV_CA_FILE", self.ca_file().display().to_string()),
+            ("LAPDEV_ADMIN_TOKEN_FILE", self.setup.folder.join("data/admin.token").display().to_string()),
+        ]
     }
 
     /// The certificate authority that an agent or a browser must trust.
@@ -97,9 +126,8 @@ impl ControlPlane {
 
     /// Runs the command against it: exit code, stdout, stderr.
     pub async fn lapdev(&self, arguments: &[&str]) -> Result<(i32, String, String), Error> {
-        let mut command = behind(&self.setup.place.prefix, &Program::Lapdev.path()?);
-        command.args(arguments).env("LAPDEV_SERVER", self.url()).env("LAPDEV_CA_FILE", self.ca_file());
-        command.env("LAPDEV_ADMIN_TOKEN_FILE", self.setup.folder.join("data/admin.token"));
+        let mut command = Command::new(Program::Lapdev.path()?);
+        command.args(arguments).envs(self.client_environment()).kill_on_drop(true);
         let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await??;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok((output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr)))
@@ -151,8 +179,8 @@ fn launch(setup: &Setup) -> Result<Running, Error> {
 fn write_settings(setup: &Setup) -> Result<(), Error> {
     std::fs::create_dir_all(&setup.folder)?;
     write_certificates(&setup.folder, setup.place.listen)?;
-    write_secret(&setup.folder.join("github-token"), "double-token")?;
-    write_secret(&setup.folder.join("webhook"), &setup.webhook_secret)?;
+    write_secret(&setup.folder.join("github-token"), super::forge::TOKEN)?;
+    write_secret(&setup.folder.join("webhook"), super::forge::SECRET)?;
     let repositories: String = setup
         .repositories
         .iter()
@@ -162,7 +190,7 @@ fn write_settings(setup: &Setup) -> Result<(), Error> {
         r#"data_dir = "data"
 [server]
 listen = "{listen}"
-external_url = "https://{listen}"
+external_url = "{external_url}"
 tls = {{ certificate_file = "tls.crt", key_file = "tls.key" }}
 [config]
 repository = "acme/environments"
@@ -176,6 +204,7 @@ poll = "{poll}s"
 {repositories}
 {more}"#,
         listen = setup.place.listen,
+        external_url = setup.place.external_url(),
         github = setup.github,
         poll = setup.poll.as_secs(),
         more = setup.more,

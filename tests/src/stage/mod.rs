@@ -4,9 +4,11 @@
 mod agent;
 mod control_plane;
 mod dump;
+pub mod forge;
 mod programs;
 mod repository;
 mod wait;
+mod wire;
 
 pub use agent::AgentProcess;
 pub use control_plane::{ControlPlane, Place, Setup};
@@ -14,6 +16,7 @@ pub use dump::{dump, environment_namespaces};
 pub use programs::{Program, Running};
 pub use repository::Repository;
 pub use wait::{until, within};
+pub use wire::Wire;
 
 /// What can go wrong on a stage: tests and the demo only print it.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -96,7 +96,7 @@ impl Running {
 }
 
 /// A command that runs `program` behind a prefix.
-pub(super) fn behind(prefix: &[String], program: &Path) -> Command {
+fn behind(prefix: &[String], program: &Path) -> Command {
     match prefix.split_first() {
         None => Command::new(program),
         Some((first, rest)) => {
