@@ -5,22 +5,23 @@
 use crate::error::{Error, Place, Problem};
 use crate::field_spec::FieldSpecs;
 use crate::fields::names::{self, Affix};
-use crate::fields::{namespace, pairs, patches};
+use crate::fields::{configurations, namespace, pairs, patches};
 use crate::finish;
 use crate::kustomization::{self, Kustomization, Text};
 use crate::object::Object;
 use crate::path::TreePath;
 use crate::resource::{self, ResourceList};
 use crate::source::Source;
+use std::rc::Rc;
 
 /// Renders the kustomization in a directory.
 pub fn render(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, Error> {
     let root = source.directory(&TreePath::root(), directory.as_str(), &Place::of(directory))?;
-    let mut build = Build { source, specs: FieldSpecs::default(), visited: Vec::new() };
     let kustomization = kustomization::load(source, &root)?;
-    let mut list = ResourceList::default();
-    build.accumulate(&root, &kustomization, &mut list)?;
-    finish::finish(list, &kustomization, &build.specs, source)
+    let mut build = Build { source, visited: Vec::new(), defaults: Rc::new(FieldSpecs::default()) };
+    let mut all = build.start();
+    build.accumulate(&root, &kustomization, &mut all)?;
+    finish::finish(all.list, &kustomization, &all.specs, source)
 }
 
 /// Whether a directory has a kustomization file.
@@ -29,32 +30,45 @@ pub fn has_kustomization(source: Source<'_>, directory: &TreePath) -> Result<boo
     Ok(kustomization::find(source, &root)?.is_some())
 }
 
+/// What a kustomization has gathered: objects, and the field specs that apply to them.
+struct Accumulated {
+    list: ResourceList,
+    specs: Rc<FieldSpecs>,
+}
+
 struct Build<'s> {
     source: Source<'s>,
-    specs: FieldSpecs,
+    defaults: Rc<FieldSpecs>,
     /// The directories of the kustomizations that are being accumulated, outermost first.
     visited: Vec<TreePath>,
 }
 
 impl Build<'_> {
+    fn start(&self) -> Accumulated {
+        Accumulated { list: ResourceList::default(), specs: Rc::clone(&self.defaults) }
+    }
+
     /// Adds what a kustomization yields to a list that holds its parent's objects if it is a component.
     fn accumulate(
         &mut self,
         directory: &TreePath,
         kustomization: &Kustomization,
-        list: &mut ResourceList,
+        all: &mut Accumulated,
     ) -> Result<(), Error> {
         let limit = self.source.options.limits.bases;
         if self.visited.len() >= limit {
             return Err(Error::new(Place::of(directory), Problem::TooDeep(limit)));
         }
         self.visited.push(directory.clone());
-        self.resources(directory, kustomization, list)?;
-        self.generators(directory, kustomization, list)?;
+        self.resources(directory, kustomization, all)?;
+        if !kustomization.configurations.is_empty() {
+            configurations::add(&kustomization.configurations, self.source, directory, Rc::make_mut(&mut all.specs))?;
+        };
+        self.generators(directory, kustomization, all)?;
         for entry in &kustomization.components {
-            self.component(directory, entry, list)?;
+            self.component(directory, entry, all)?;
         }
-        self.transformers(directory, kustomization, list)?;
+        self.transformers(directory, kustomization, all)?;
         self.visited.pop();
         Ok(())
     }
@@ -63,7 +77,7 @@ impl Build<'_> {
         &mut self,
         directory: &TreePath,
         kustomization: &Kustomization,
-        list: &mut ResourceList,
+        all: &mut Accumulated,
     ) -> Result<(), Error> {
         for entry in &kustomization.resources {
             if is_remote(&entry.value) {
@@ -75,12 +89,12 @@ impl Build<'_> {
             match self.source.file(directory, &entry.value, &entry.place)? {
                 Some(file) => {
                     let text = self.source.text(&file)?;
-                    list.append_all(resource::of_file(&text, &file, &self.source.options.limits)?)?;
+                    all.list.append_all(resource::of_file(&text, &file, &self.source.options.limits)?)?;
                 }
-                None => self.base(directory, entry, list)?,
+                None => self.base(directory, entry, all)?,
             }
             let limit = self.source.options.limits.objects;
-            if list.len() > limit {
+            if all.list.len() > limit {
                 return Err(Error::new(entry.place.clone(), Problem::TooLarge(limit, "objects")));
             }
         }
@@ -88,19 +102,23 @@ impl Build<'_> {
     }
 
     /// A base has objects of its own, which join the parent's when it is done.
-    fn base(&mut self, directory: &TreePath, entry: &Text, list: &mut ResourceList) -> Result<(), Error> {
+    fn base(&mut self, directory: &TreePath, entry: &Text, all: &mut Accumulated) -> Result<(), Error> {
         let (base, kustomization) = self.enter(directory, entry)?;
         if kustomization.is_component {
             let why = format!("`{}` is a component; list it under `components`", entry.value);
             return Err(Error::new(entry.place.clone(), Problem::Invalid(why)));
         }
-        let mut inner = ResourceList::default();
+        let mut inner = self.start();
         self.accumulate(&base, &kustomization, &mut inner)?;
-        list.append_all(inner.into_items())
+        if !inner.specs.is_default {
+            let conflict = |why| Error::new(entry.place.clone(), Problem::Invalid(why));
+            Rc::make_mut(&mut all.specs).add(&inner.specs).map_err(conflict)?;
+        }
+        all.list.append_all(inner.list.into_items())
     }
 
     /// A component changes the objects of its parent.
-    fn component(&mut self, directory: &TreePath, entry: &Text, list: &mut ResourceList) -> Result<(), Error> {
+    fn component(&mut self, directory: &TreePath, entry: &Text, all: &mut Accumulated) -> Result<(), Error> {
         let (base, kustomization) = self.enter(directory, entry)?;
         if !kustomization.is_component {
             let why = format!(
@@ -109,7 +127,7 @@ impl Build<'_> {
             );
             return Err(Error::new(entry.place.clone(), Problem::Invalid(why)));
         }
-        self.accumulate(&base, &kustomization, list)
+        self.accumulate(&base, &kustomization, all)
     }
 
     fn enter(&self, directory: &TreePath, entry: &Text) -> Result<(TreePath, Kustomization), Error> {
@@ -138,14 +156,14 @@ impl Build<'_> {
         &self,
         directory: &TreePath,
         kustomization: &Kustomization,
-        list: &mut ResourceList,
+        all: &mut Accumulated,
     ) -> Result<(), Error> {
         let options = &kustomization.generator_options;
         for generator in &kustomization.config_maps {
-            list.absorb(generator.generate(self.source, directory, options)?)?;
+            all.list.absorb(generator.generate(self.source, directory, options)?)?;
         }
         for generator in &kustomization.secrets {
-            list.absorb(generator.generate(self.source, directory, options)?)?;
+            all.list.absorb(generator.generate(self.source, directory, options)?)?;
         }
         Ok(())
     }
@@ -155,9 +173,10 @@ impl Build<'_> {
         &self,
         directory: &TreePath,
         kustomization: &Kustomization,
-        list: &mut ResourceList,
+        all: &mut Accumulated,
     ) -> Result<(), Error> {
-        let (source, specs) = (self.source, &self.specs);
+        let source = self.source;
+        let Accumulated { list, specs } = all;
         patches::apply_strategic_merge(&kustomization.patches_strategic_merge, source, directory, list)?;
         for patch in &kustomization.patches {
             patch.apply(source, directory, list)?;
@@ -166,10 +185,10 @@ impl Build<'_> {
             namespace::apply(list, &kustomization.namespace, specs)?;
         }
         if !kustomization.name_prefix.is_empty() {
-            names::apply(list, Affix::Prefix(&kustomization.name_prefix), &specs.names)?;
+            names::apply(list, Affix::Prefix(&kustomization.name_prefix), &specs.prefixes)?;
         }
         if !kustomization.name_suffix.is_empty() {
-            names::apply(list, Affix::Suffix(&kustomization.name_suffix), &specs.names)?;
+            names::apply(list, Affix::Suffix(&kustomization.name_suffix), &specs.suffixes)?;
         }
         for labels in &kustomization.labels {
             labels.apply(list, specs)?;
@@ -184,6 +203,9 @@ impl Build<'_> {
         }
         for image in &kustomization.images {
             image.apply(list, &specs.images)?;
+        }
+        for replacement in &kustomization.replacements {
+            replacement.apply(source, directory, list)?;
         }
         Ok(())
     }

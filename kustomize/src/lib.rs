@@ -21,6 +21,7 @@
 
 mod build;
 mod error;
+mod field_path;
 mod field_spec;
 mod fields;
 mod finish;

@@ -33,7 +33,10 @@ pub struct NameReference {
 /// All field specs of a kustomization.
 #[derive(Clone, Debug)]
 pub struct FieldSpecs {
-    pub names: Vec<FieldSpec>,
+    /// Whether there is nothing in it but the built-in field specs.
+    pub is_default: bool,
+    pub prefixes: Vec<FieldSpec>,
+    pub suffixes: Vec<FieldSpec>,
     pub namespace: Vec<FieldSpec>,
     pub common_labels: Vec<FieldSpec>,
     pub labels: Vec<FieldSpec>,
@@ -42,6 +45,7 @@ pub struct FieldSpecs {
     pub common_annotations: Vec<FieldSpec>,
     pub images: Vec<FieldSpec>,
     pub replicas: Vec<FieldSpec>,
+    pub var_references: Vec<FieldSpec>,
     pub name_references: Vec<NameReference>,
 }
 
@@ -55,7 +59,9 @@ impl Default for FieldSpecs {
             referrers: row.3.iter().map(FieldSpec::of_row).collect(),
         };
         Self {
-            names: rows(defaults::NAME),
+            is_default: true,
+            prefixes: rows(defaults::NAME),
+            suffixes: rows(defaults::NAME),
             namespace: rows(defaults::NAMESPACE),
             common_labels: rows(defaults::COMMON_LABELS),
             labels: Vec::new(),
@@ -64,7 +70,49 @@ impl Default for FieldSpecs {
             common_annotations: rows(defaults::COMMON_ANNOTATIONS),
             images: rows(defaults::IMAGES),
             replicas: rows(defaults::REPLICAS),
+            var_references: Vec::new(),
             name_references: defaults::NAME_REFERENCES.iter().map(references).collect(),
+        }
+    }
+}
+
+impl FieldSpecs {
+    /// Adds those of another kustomization. The message names two that contradict each other.
+    pub fn add(&mut self, other: &Self) -> Result<(), String> {
+        if other.is_default {
+            return Ok(());
+        }
+        self.is_default = false;
+        let lists = [
+            (&mut self.prefixes, &other.prefixes),
+            (&mut self.suffixes, &other.suffixes),
+            (&mut self.namespace, &other.namespace),
+            (&mut self.common_labels, &other.common_labels),
+            (&mut self.labels, &other.labels),
+            (&mut self.template_labels, &other.template_labels),
+            (&mut self.volume_claim_template_labels, &other.volume_claim_template_labels),
+            (&mut self.common_annotations, &other.common_annotations),
+            (&mut self.var_references, &other.var_references),
+            (&mut self.images, &other.images),
+            (&mut self.replicas, &other.replicas),
+        ];
+        for (mine, theirs) in lists {
+            merge(mine, theirs)?;
+        }
+        other.name_references.iter().try_for_each(|reference| self.add_reference(reference))
+    }
+
+    /// Adds the fields that hold names of a type to those already known for it.
+    pub fn add_reference(&mut self, reference: &NameReference) -> Result<(), String> {
+        let same = |known: &&mut NameReference| {
+            (&known.group, &known.version, &known.kind) == (&reference.group, &reference.version, &reference.kind)
+        };
+        match self.name_references.iter_mut().find(same) {
+            Some(known) => merge(&mut known.referrers, &reference.referrers),
+            None => {
+                self.name_references.push(reference.clone());
+                Ok(())
+            }
         }
     }
 }
@@ -83,7 +131,8 @@ impl FieldSpec {
         selects((&self.group, &self.version, &self.kind), gvk)
     }
 
-    /// Whether this spec covers at least the types of the other one, at the same path.
+    /// Whether the reference takes the other one for a repetition of this one: the same path, in
+    /// the same types or in more.
     fn covers(&self, other: &Self) -> bool {
         let wider = |mine: &str, theirs: &str| theirs.is_empty() || mine == theirs;
         self.path == other.path

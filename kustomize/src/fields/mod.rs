@@ -2,6 +2,7 @@
 //! live with the newer ones). `build` decides about their order.
 
 pub mod config_map_generator;
+pub mod configurations;
 pub mod generator_options;
 pub mod images;
 pub mod labels;
@@ -9,6 +10,7 @@ pub mod names;
 pub mod namespace;
 pub mod pairs;
 pub mod patches;
+pub mod replacements;
 pub mod replicas;
 pub mod secret_generator;
 pub mod sort_options;

@@ -12,6 +12,7 @@ use crate::fields::generator_options::GeneratorOptions;
 use crate::fields::images::Image;
 use crate::fields::labels::Labels;
 use crate::fields::patches::Patch;
+use crate::fields::replacements;
 use crate::fields::replicas::Replica;
 use crate::fields::secret_generator::SecretGenerator;
 use crate::fields::sort_options::Order;
@@ -37,6 +38,8 @@ pub struct Kustomization {
     pub common_annotations: BTreeMap<String, String>,
     pub replicas: Vec<Replica>,
     pub images: Vec<Image>,
+    pub replacements: Vec<replacements::Entry>,
+    pub configurations: Vec<Text>,
     pub sort_options: Option<Order>,
     pub managed_by_label: bool,
 }
@@ -86,8 +89,6 @@ const FIELDS: &[&str] = &[
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("openapi", ""),
     ("crds", ""),
-    ("configurations", ""),
-    ("replacements", "; use `patches`"),
     ("vars", "; use `patches`"),
     ("generators", "; list generated files under `resources`"),
     ("transformers", "; use the field of the same purpose"),
@@ -128,6 +129,8 @@ impl Kustomization {
             common_annotations: fields.pairs("commonAnnotations")?,
             replicas: fields.list("replicas", Replica::decode)?,
             images,
+            replacements: fields.list("replacements", replacements::Entry::decode)?,
+            configurations: fields.texts("configurations")?,
             sort_options: fields.get("sortOptions").map(|field| Order::decode(&field)).transpose()?,
             managed_by_label: build_metadata(&fields)?,
         })

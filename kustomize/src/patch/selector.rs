@@ -2,7 +2,7 @@
 //! Kubernetes label selectors on labels and annotations.
 
 use crate::error::{Error, Problem};
-use crate::kustomization::Field;
+use crate::kustomization::{Field, Fields};
 use crate::resource::{Gvk, Resource};
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -15,8 +15,8 @@ pub struct Selector {
     kind: Option<Regex>,
     name: Option<Regex>,
     namespace: Option<Regex>,
-    labels: Vec<Requirement>,
-    annotations: Vec<Requirement>,
+    labels: Requirements,
+    annotations: Requirements,
 }
 
 impl Selector {
@@ -29,18 +29,14 @@ impl Selector {
             let Some(text) = fields.text(name)? else { return Ok(None) };
             anchored(&text.value).map(Some).map_err(|why| Error::new(text.place, Problem::Invalid(why)))
         };
-        let requirements = |name: &str| -> Result<Vec<Requirement>, Error> {
-            let Some(text) = fields.text(name)? else { return Ok(Vec::new()) };
-            parse_requirements(&text.value).map_err(|why| Error::new(text.place, Problem::Invalid(why)))
-        };
         Ok(Self {
             group: regex("group")?,
             version: regex("version")?,
             kind: regex("kind")?,
             name: regex("name")?,
             namespace: regex("namespace")?,
-            labels: requirements("labelSelector")?,
-            annotations: requirements("annotationSelector")?,
+            labels: Requirements::decode(&fields, "labelSelector")?,
+            annotations: Requirements::decode(&fields, "annotationSelector")?,
         })
     }
 
@@ -52,8 +48,8 @@ impl Selector {
         self.matches_type(&now.gvk)
             && either(&self.name, &before.name, &now.name)
             && either(&self.namespace, &before.namespace, &now.namespace)
-            && self.labels.iter().all(|requirement| requirement.holds(resource.labels()))
-            && self.annotations.iter().all(|requirement| requirement.holds(resource.annotations()))
+            && self.labels.hold(resource.labels())
+            && self.annotations.hold(resource.annotations())
     }
 
     fn matches_type(&self, gvk: &Gvk) -> bool {
@@ -70,6 +66,25 @@ fn is_match(regex: Option<&Regex>, text: &str) -> bool {
 /// A regular expression that must match the whole text.
 pub fn anchored(pattern: &str) -> Result<Regex, String> {
     Regex::new(&format!("^(?:{pattern})$")).map_err(|_| format!("`{pattern}` is not a valid regular expression"))
+}
+
+/// A Kubernetes label selector.
+#[derive(Clone, Debug, Default)]
+pub struct Requirements(Vec<Requirement>);
+
+impl Requirements {
+    pub fn decode(fields: &Fields<'_>, name: &str) -> Result<Self, Error> {
+        let Some(text) = fields.text(name)? else { return Ok(Self::default()) };
+        parse_requirements(&text.value).map(Self).map_err(|why| Error::new(text.place, Problem::Invalid(why)))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn hold(&self, labels: Option<&Map<String, Value>>) -> bool {
+        self.0.iter().all(|requirement| requirement.holds(labels))
+    }
 }
 
 /// One requirement of a label selector.

@@ -1,0 +1,71 @@
+//! `configurations:` adds field specs to the built-in ones, so that custom kinds take part.
+
+use crate::error::{Error, Place, Problem};
+use crate::field_spec::{FieldSpecs, NameReference, merge};
+use crate::kustomization::{Field, Text};
+use crate::path::TreePath;
+use crate::source::Source;
+use crate::yaml::{self, Dialect};
+
+const FIELDS: &[&str] = &[
+    "namePrefix",
+    "nameSuffix",
+    "namespace",
+    "commonLabels",
+    "labels",
+    "templateLabels",
+    "volumeClaimTemplateLabels",
+    "commonAnnotations",
+    "nameReference",
+    "varReference",
+    "images",
+    "replicas",
+];
+
+/// Adds the field specs of every file.
+pub fn add(entries: &[Text], source: Source<'_>, root: &TreePath, specs: &mut FieldSpecs) -> Result<(), Error> {
+    for entry in entries {
+        let file = source.required_file(root, &entry.value, &entry.place)?;
+        let node = yaml::single(&source.text(&file)?, Dialect::Kustomization, &source.options.limits)
+            .map_err(|(at, problem)| Error::new(Place::at(&file, at), problem))?;
+        read(&Field::root(&node, &file), specs)?;
+    }
+    Ok(())
+}
+
+fn read(field: &Field<'_>, specs: &mut FieldSpecs) -> Result<(), Error> {
+    let fields = field.mapping(FIELDS)?;
+    specs.is_default = false;
+    let lists = [
+        ("namePrefix", &mut specs.prefixes),
+        ("nameSuffix", &mut specs.suffixes),
+        ("namespace", &mut specs.namespace),
+        ("commonLabels", &mut specs.common_labels),
+        ("labels", &mut specs.labels),
+        ("templateLabels", &mut specs.template_labels),
+        ("volumeClaimTemplateLabels", &mut specs.volume_claim_template_labels),
+        ("commonAnnotations", &mut specs.common_annotations),
+        ("varReference", &mut specs.var_references),
+        ("images", &mut specs.images),
+        ("replicas", &mut specs.replicas),
+    ];
+    for (name, list) in lists {
+        let Some(field) = fields.get(name) else { continue };
+        merge(list, &field.list(super::field_spec)?).map_err(|why| field.error(Problem::Invalid(why)))?;
+    }
+    let Some(field) = fields.get("nameReference") else { return Ok(()) };
+    for reference in field.list(name_reference)? {
+        specs.add_reference(&reference).map_err(|why| field.error(Problem::Invalid(why)))?;
+    }
+    Ok(())
+}
+
+fn name_reference(field: &Field<'_>) -> Result<NameReference, Error> {
+    let fields = field.mapping(&["group", "version", "kind", "fieldSpecs"])?;
+    Ok(NameReference {
+        group: fields.string("group")?.into(),
+        version: fields.string("version")?.into(),
+        kind: fields.string("kind")?.into(),
+        referrers: fields.list("fieldSpecs", super::field_spec)?,
+    })
+}

@@ -1,0 +1,364 @@
+//! `replacements:` copies a value of one object into fields of others.
+
+use crate::error::{Error, Place, Problem};
+use crate::field_path::{FieldPath, scalar_text};
+use crate::kustomization::{Field, Fields};
+use crate::patch::selector::{Requirements, anchored};
+use crate::path::TreePath;
+use crate::resource::{Id, Resource, ResourceList};
+use crate::source::Source;
+use crate::yaml::{self, Dialect, NodeKind};
+use regex::Regex;
+use serde_json::Value;
+
+/// One entry of `replacements:`.
+#[derive(Debug)]
+pub enum Entry {
+    /// Written in the kustomization.
+    Inline(Box<Replacement>),
+    /// A file with one replacement, or a list of them.
+    Path(crate::kustomization::Text),
+}
+
+/// A value to copy, and where to.
+#[derive(Debug)]
+pub struct Replacement {
+    place: Place,
+    source: Origin,
+    targets: Vec<Target>,
+}
+
+/// Where the value comes from.
+#[derive(Debug)]
+enum Origin {
+    Field {
+        object: Reference,
+        path: FieldPath,
+        options: FieldOptions,
+    },
+    /// The value itself, in the kustomization.
+    Literal(String),
+}
+
+/// The object that a source names; what is empty matches any.
+#[derive(Debug)]
+struct Reference {
+    group: String,
+    version: String,
+    kind: String,
+    name: String,
+    namespace: String,
+}
+
+#[derive(Debug)]
+struct Target {
+    select: Selection,
+    reject: Vec<Selection>,
+    paths: Vec<FieldPath>,
+    options: FieldOptions,
+}
+
+/// Objects that a target takes or leaves, by any name they have had.
+#[derive(Debug)]
+struct Selection {
+    group: Option<Regex>,
+    version: Option<Regex>,
+    kind: Option<Regex>,
+    name: Option<Regex>,
+    namespace: Option<Regex>,
+    labels: Requirements,
+    annotations: Requirements,
+}
+
+/// How a field is taken apart or made.
+#[derive(Debug, Default)]
+struct FieldOptions {
+    delimiter: String,
+    index: i64,
+    create: bool,
+}
+
+const FIELDS: &[&str] = &["source", "sourceValue", "targets"];
+const DEFAULT_PATH: &str = "metadata.name";
+
+impl Entry {
+    pub fn decode(field: &Field<'_>) -> Result<Self, Error> {
+        let known: Vec<&'static str> = FIELDS.iter().copied().chain(["path"]).collect();
+        let fields = field.mapping(&known)?;
+        match fields.text("path")? {
+            None => Ok(Self::Inline(Box::new(Replacement::decode(field, &fields)?))),
+            Some(_) if fields.get("source").is_some() || fields.get("targets").is_some() => {
+                Err(field
+                    .error(Problem::Invalid("`path` stands alone; remove it, or `source` and `targets`".to_owned())))
+            }
+            Some(path) => Ok(Self::Path(path)),
+        }
+    }
+
+    /// Copies the values.
+    pub fn apply(&self, source: Source<'_>, root: &TreePath, list: &mut ResourceList) -> Result<(), Error> {
+        match self {
+            Self::Inline(replacement) => replacement.apply(list),
+            Self::Path(path) => {
+                let file = source.required_file(root, &path.value, &path.place)?;
+                from_file(source, &file)?.iter().try_for_each(|replacement| replacement.apply(list))
+            }
+        }
+    }
+}
+
+fn from_file(source: Source<'_>, file: &TreePath) -> Result<Vec<Replacement>, Error> {
+    let node = yaml::single(&source.text(file)?, Dialect::Kustomization, &source.options.limits)
+        .map_err(|(at, problem)| Error::new(Place::at(file, at), problem))?;
+    let root = Field::root(&node, file);
+    let one = |field: &Field<'_>| Replacement::decode(field, &field.mapping(FIELDS)?);
+    match node.kind {
+        NodeKind::Sequence(_) => root.list(one),
+        _ => Ok(vec![one(&root)?]),
+    }
+}
+
+impl Replacement {
+    fn decode(field: &Field<'_>, fields: &Fields<'_>) -> Result<Self, Error> {
+        let incomplete = || field.error(Problem::Invalid("a replacement needs a `source` and `targets`".to_owned()));
+        let source = match (fields.get("source"), fields.text("sourceValue")?) {
+            (Some(source), None) => Origin::decode(&source)?,
+            (None, Some(text)) => Origin::Literal(text.value),
+            _ => return Err(incomplete()),
+        };
+        let targets = fields.get("targets").ok_or_else(incomplete)?.list(Target::decode)?;
+        Ok(Self { place: field.place(), source, targets })
+    }
+
+    fn apply(&self, list: &mut ResourceList) -> Result<(), Error> {
+        let invalid = |why: String| Error::new(self.place.clone(), Problem::Invalid(why));
+        let value = self.value(list)?;
+        for target in &self.targets {
+            for resource in list.items_mut().iter_mut().filter(|resource| target.takes(resource)) {
+                let id = resource.id();
+                target.write(&mut resource.value, &value).map_err(|why| invalid(format!("{id}: {why}")))?;
+            }
+        }
+        list.check_unique()
+    }
+
+    fn value(&self, list: &ResourceList) -> Result<Value, Error> {
+        let (object, path, options) = match &self.source {
+            Origin::Literal(text) => return Ok(Value::String(text.clone())),
+            Origin::Field { object, path, options } => (object, path, options),
+        };
+        let mut found = list.iter().filter(|resource| object.means(resource));
+        let Some(resource) = found.next() else {
+            return Err(Error::new(self.place.clone(), Problem::NoMatch("the source of the replacement".to_owned())));
+        };
+        if let Some(other) = found.next() {
+            let names = format!("{}, {}", resource.id(), other.id());
+            return Err(Error::new(
+                self.place.clone(),
+                Problem::Ambiguous("the source of the replacement".to_owned(), names),
+            ));
+        }
+        let value = read(&resource.value, path, options);
+        value.map_err(|why| Error::new(self.place.clone(), Problem::Invalid(format!("{}: {why}", resource.id()))))
+    }
+}
+
+fn read(object: &Value, path: &FieldPath, options: &FieldOptions) -> Result<Value, String> {
+    let is_empty = |value: &Value| match value {
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    };
+    let value = path
+        .get(object)?
+        .filter(|value| !is_empty(value))
+        .ok_or_else(|| format!("the field `{}` is missing", path.as_str()))?;
+    if options.delimiter.is_empty() {
+        return Ok(value.clone());
+    }
+    let text = scalar_text(value).ok_or("only a scalar can be split at a delimiter")?;
+    let part = usize::try_from(options.index).ok().and_then(|at| text.split(&options.delimiter).nth(at));
+    part.map(|part| like(value, part)).ok_or_else(|| format!("there is no part {} in the value", options.index))
+}
+
+/// A text as a value of the type that another one has.
+fn like(value: &Value, text: &str) -> Value {
+    match value {
+        Value::String(_) => Value::from(text),
+        _ => yaml::plain(text, Dialect::Object),
+    }
+}
+
+impl Origin {
+    fn decode(field: &Field<'_>) -> Result<Self, Error> {
+        let fields = field.mapping(&["group", "version", "kind", "name", "namespace", "fieldPath", "options"])?;
+        let object = Reference {
+            group: fields.string("group")?,
+            version: fields.string("version")?,
+            kind: fields.string("kind")?,
+            name: fields.string("name")?,
+            namespace: fields.string("namespace")?,
+        };
+        let path = fields.text("fieldPath")?.map_or_else(|| DEFAULT_PATH.to_owned(), |text| text.value);
+        let path = FieldPath::parse(&path).map_err(|why| field.error(Problem::Invalid(why)))?;
+        Ok(Self::Field { object, path, options: FieldOptions::decode(&fields)? })
+    }
+}
+
+impl Reference {
+    fn means(&self, resource: &Resource) -> bool {
+        self.selects(&resource.id()) || resource.previous_ids().any(|id| self.selects(&id))
+    }
+
+    fn selects(&self, id: &Id) -> bool {
+        let fits = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
+        fits(&self.group, &id.gvk.group)
+            && fits(&self.version, &id.gvk.version)
+            && fits(&self.kind, &id.gvk.kind)
+            && fits(&self.name, &id.name)
+            && fits(&self.namespace, &id.namespace)
+    }
+}
+
+impl Target {
+    fn decode(field: &Field<'_>) -> Result<Self, Error> {
+        let fields = field.mapping(&["select", "reject", "fieldPaths", "options"])?;
+        let Some(select) = fields.get("select") else {
+            return Err(field.error(Problem::Invalid("a target needs `select`".to_owned())));
+        };
+        let mut paths = fields.list("fieldPaths", |path| {
+            FieldPath::parse(&path.string()?).map_err(|why| path.error(Problem::Invalid(why)))
+        })?;
+        if paths.is_empty() {
+            paths.push(FieldPath::parse(DEFAULT_PATH).map_err(|why| field.error(Problem::Invalid(why)))?);
+        }
+        Ok(Self {
+            select: Selection::decode(&select)?,
+            reject: fields.list("reject", Selection::decode)?,
+            paths,
+            options: FieldOptions::decode(&fields)?,
+        })
+    }
+
+    fn takes(&self, resource: &Resource) -> bool {
+        self.select.takes(resource) && !self.reject.iter().any(|reject| reject.leaves(resource))
+    }
+
+    fn write(&self, object: &mut Value, value: &Value) -> Result<(), String> {
+        for path in &self.paths {
+            let create = self.options.create.then_some(value);
+            let count = path
+                .visit(object, create, &mut |field| self.options.set(field, value))
+                .map_err(|why| format!("field `{}`: {why}", path.as_str()))?;
+            if count == 0 {
+                return Err(format!("the field `{}` is missing; `options: {{create: true}}` makes it", path.as_str()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Selection {
+    fn decode(field: &Field<'_>) -> Result<Self, Error> {
+        let fields = field.mapping(crate::patch::selector::Selector::FIELDS)?;
+        let regex = |name: &str| -> Result<Option<Regex>, Error> {
+            let Some(text) = fields.text(name)? else { return Ok(None) };
+            anchored(&text.value).map(Some).map_err(|why| Error::new(text.place, Problem::Invalid(why)))
+        };
+        Ok(Self {
+            group: regex("group")?,
+            version: regex("version")?,
+            kind: regex("kind")?,
+            name: regex("name")?,
+            namespace: regex("namespace")?,
+            labels: Requirements::decode(&fields, "labelSelector")?,
+            annotations: Requirements::decode(&fields, "annotationSelector")?,
+        })
+    }
+
+    fn takes(&self, resource: &Resource) -> bool {
+        self.fits_labels(resource) && self.fits_names(resource)
+    }
+
+    /// Whether an object is rejected: by its labels or by its names, if either is given.
+    fn leaves(&self, resource: &Resource) -> bool {
+        let by_labels = !(self.labels.is_empty() && self.annotations.is_empty());
+        let parts = [&self.group, &self.version, &self.kind, &self.name, &self.namespace];
+        let by_names = parts.iter().any(|part| part.is_some());
+        (by_labels && self.fits_labels(resource)) || (by_names && self.fits_names(resource))
+    }
+
+    fn fits_labels(&self, resource: &Resource) -> bool {
+        self.labels.hold(resource.labels()) && self.annotations.hold(resource.annotations())
+    }
+
+    fn fits_names(&self, resource: &Resource) -> bool {
+        self.selects(&resource.id()) || resource.previous_ids().any(|id| self.selects(&id))
+    }
+
+    fn selects(&self, id: &Id) -> bool {
+        let fits = |regex: &Option<Regex>, text: &str| regex.as_ref().is_none_or(|regex| regex.is_match(text));
+        fits(&self.group, &id.gvk.group)
+            && fits(&self.version, &id.gvk.version)
+            && fits(&self.kind, &id.gvk.kind)
+            && fits(&self.name, &id.name)
+            && fits(&self.namespace, &id.namespace)
+    }
+}
+
+impl FieldOptions {
+    fn decode(fields: &Fields<'_>) -> Result<Self, Error> {
+        let Some(field) = fields.get("options") else { return Ok(Self::default()) };
+        let fields = field.mapping(&["delimiter", "index", "encoding", "create"])?;
+        Ok(Self {
+            delimiter: fields.string("delimiter")?,
+            index: fields.get("index").map_or(Ok(0), |index| index.integer())?,
+            create: fields.boolean("create")?,
+        })
+    }
+
+    /// Writes a value into a field. A scalar keeps its type and only takes the text.
+    fn set(&self, field: &mut Value, value: &Value) -> Result<(), String> {
+        if field.is_object() || field.is_array() {
+            if !self.delimiter.is_empty() {
+                return Err("only a scalar can be split at a delimiter".to_owned());
+            }
+            field.clone_from(value);
+            return Ok(());
+        }
+        let Some(text) = scalar_text(value) else {
+            if !self.delimiter.is_empty() {
+                return Err("only a scalar can be joined with a delimiter".to_owned());
+            }
+            field.clone_from(value);
+            return Ok(());
+        };
+        let text = self.joined(field, text);
+        *field = match field {
+            Value::String(_) | Value::Null => Value::String(text),
+            _ => {
+                let typed = yaml::plain(&text, Dialect::Object);
+                if std::mem::discriminant(&typed) != std::mem::discriminant(field) {
+                    return Err("the value does not fit the type of the field".to_owned());
+                }
+                typed
+            }
+        };
+        Ok(())
+    }
+
+    /// The field's text with one part replaced, or the new part in front or behind.
+    fn joined(&self, field: &Value, part: String) -> String {
+        if self.delimiter.is_empty() {
+            return part;
+        }
+        let old = scalar_text(field).unwrap_or_default();
+        let mut parts: Vec<&str> = old.split(&self.delimiter).collect();
+        match usize::try_from(self.index) {
+            Err(_) => parts.insert(0, &part),
+            Ok(at) if at < parts.len() => parts[at] = &part,
+            Ok(_) => parts.push(&part),
+        }
+        parts.join(&self.delimiter)
+    }
+}
