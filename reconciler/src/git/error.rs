@@ -29,6 +29,17 @@ pub enum GitError {
         #[source]
         source: git2::Error,
     },
+    /// No trusted TLS connection.
+    #[error(
+        "cannot make a trusted TLS connection to {url}; check its certificate, and ca_file for an authority of your own"
+    )]
+    Untrusted {
+        /// The repository.
+        url: String,
+        /// Why.
+        #[source]
+        source: git2::Error,
+    },
     /// The remote wants credentials, or refuses ours.
     #[error("{url} refuses access; check the [git] credentials for it and what they permit")]
     Unauthorized {

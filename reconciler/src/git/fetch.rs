@@ -44,11 +44,11 @@ type Credential = Option<(String, String)>;
 type ByName = BTreeMap<String, Oid>;
 
 /// Runs a job to its end, in the calling thread.
-pub(super) fn run(job: &Job, credential: Credential) -> Result<Done, GitError> {
+pub(super) fn run(job: &Job, credential: &Credential) -> Result<Done, GitError> {
     let opened = repair::open_or_make(&job.path)?;
     let repository = &opened.repository;
     let aborted = Cell::new(None);
-    let callbacks = || callbacks(job, &credential, &aborted);
+    let callbacks = || callbacks(job, credential, &aborted);
     let failed = |source| job.explain(source, aborted.get());
 
     let mut remote = repository.remote_anonymous(job.url.as_str()).map_err(failed)?;
@@ -125,6 +125,7 @@ impl Job {
             (Some(Abort::Deadline), _) | (_, ErrorCode::Timeout) => GitError::Deadline { url, after: self.after },
             (Some(Abort::TooMuch), _) => GitError::TooMuch { url, limit: self.limit },
             (Some(Abort::Unauthorized), _) | (_, ErrorCode::Auth) => GitError::Unauthorized { url },
+            (None, _) if source.class() == ErrorClass::Ssl => GitError::Untrusted { url, source },
             (None, _) => GitError::Remote { url, source },
         }
     }

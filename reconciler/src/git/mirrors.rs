@@ -113,7 +113,7 @@ impl Mirrors {
 impl Inner {
     fn run(&self, job: &fetch::Job) -> Result<Fetched, GitError> {
         let credential = self.settings.credential(&job.url)?;
-        let done = fetch::run(job, credential)?;
+        let done = fetch::run(job, &credential)?;
         if done.remade {
             self.forget(&job.url);
         }

@@ -14,6 +14,13 @@ mod settings;
 mod tree;
 mod url;
 
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod http_tests;
+#[cfg(test)]
+mod tests;
+
 pub use error::GitError;
 pub use mirror::{CommitInfo, Mirror};
 pub use mirrors::{Fetched, Mirrors};

@@ -5,7 +5,10 @@ use git2::{ErrorCode, Repository, RepositoryInitOptions};
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Folders with this prefix are repositories that are being made, or being removed.
@@ -21,6 +24,9 @@ pub(super) struct Opened {
 
 /// Opens the mirror; one that is missing, cannot be opened or lacks what its refs point to is made anew, empty.
 pub(super) fn open_or_make(path: &Path) -> Result<Opened, GitError> {
+    // Two first fetches of one repository must not both put theirs in place. Local and short, so one lock for all.
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     match Repository::open_bare(path) {
         Ok(repository) if is_whole(&repository) => return Ok(Opened { repository, remade: false }),
         Ok(_) => tracing::warn!(path = %path.display(), "a mirror lacks objects; it is fetched anew"),

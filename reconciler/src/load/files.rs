@@ -46,7 +46,10 @@ pub struct Files {
 pub fn files_under(fs: &dyn FileSystem, folder: &TreePath) -> io::Result<Files> {
     let mut walk = Walk { fs, seen: BTreeSet::new(), bytes: 0, found: Files::default() };
     match fs.find(folder)? {
-        Some(found) if found.kind == FileKind::Directory => walk.folder(&found.path, 0)?,
+        Some(found) if found.kind == FileKind::Directory => {
+            walk.seen.insert(found.path.clone());
+            walk.folder(&found.path, 0)?;
+        }
         _ => walk.error(folder, "the configured path does not exist in this tree", "expected a folder"),
     }
     walk.found.files.sort_by(|a, b| a.path.cmp(&b.path));

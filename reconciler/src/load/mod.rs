@@ -18,6 +18,11 @@ mod node;
 mod scalars;
 mod yaml;
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
 pub use branch_file::{BRANCH_FILE, BranchFile, branch_file};
 pub use config::{Config, Loaded, Placed, Places};
 pub(crate) use diagnostic::nearest;

@@ -34,7 +34,7 @@ pub(super) struct Fault {
 
 impl Fault {
     fn new(at: Position, message: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { at, message: message.into(), expected: expected.into() }
+        Self { at, message: message.into(), expected: format!("expected {}", expected.into()) }
     }
 }
 
@@ -100,7 +100,7 @@ impl<'t> Reader<'t> {
     fn node(&mut self, event: Event<'t>, span: &Span, depth: usize) -> Result<Node, Fault> {
         let at = position(&span.start);
         if depth > MAX_DEPTH {
-            return Err(Fault::new(at, "values are nested too deeply", format!("at most {MAX_DEPTH} levels")));
+            return Err(too_deep(at));
         }
         let before = self.nodes;
         self.count(1, at)?;
@@ -231,10 +231,18 @@ fn position(mark: &Marker) -> Position {
 }
 
 fn syntax(error: &ScanError) -> Fault {
+    let at = position(error.marker());
     let text = error.kind().to_string();
+    if text.contains("recursion limit") {
+        return too_deep(at);
+    }
     let expected = match text.contains("tab") {
-        true => "spaces for indentation",
+        true => "spaces, not tabs, for indentation",
         false => "YAML; check indentation, quotes and brackets from here upwards",
     };
-    Fault::new(position(error.marker()), format!("not valid YAML: {text}"), expected)
+    Fault::new(at, format!("not valid YAML: {text}"), expected)
+}
+
+fn too_deep(at: Position) -> Fault {
+    Fault::new(at, "values are nested too deeply", format!("at most {MAX_DEPTH} levels"))
 }

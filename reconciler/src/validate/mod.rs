@@ -10,6 +10,9 @@ mod scope;
 mod tree;
 mod workloads;
 
+#[cfg(test)]
+mod tests;
+
 pub use kinds::validate;
 pub use objects::check_objects;
 pub use tree::{Report, check_tree};
