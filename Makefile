@@ -10,17 +10,17 @@ packages: ## Debian packages that the build and the real parts need (installs th
 	@tests/tools/debian-packages
 
 tools: packages ## Kubernetes, CoreDNS and helm, built once from source into a cache outside this tree
-	@tests/tools/build
+	@tests/tools/build all >/dev/null
 
 demo: tools ## a pull request becomes running pods on a real Kubernetes, start to end
-	@$(CARGO) build --profile fast --bins
-	@target/fast/demo
+	@$(CARGO) build --workspace --bins --locked
+	@target/debug/demo
 
 test: tools ## every test, the ones on a real API server and on a real node included
 	@tests/run
 
 bench: tools ## speed, each figure beside its floor or its peer in the same run
-	@$(CARGO) build --profile fast --bins
+	@$(CARGO) build --workspace --bins --locked --profile fast
 	@target/fast/bench
 
 fmt: ## formatting, as CI wants it

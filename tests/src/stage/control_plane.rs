@@ -96,6 +96,12 @@ impl ControlPlane {
         format!("https://{}", self.setup.place.listen)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.setup.place.listen
+    }
+
     /// How people reach it.
     #[must_use]
     pub fn external_url(&self) -> String {

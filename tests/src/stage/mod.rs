@@ -2,11 +2,13 @@
 //! that users run, against whichever cluster a test or the demo brings. Everything ends with the stage.
 
 mod agent;
+pub mod chart;
 mod control_plane;
 mod dump;
 pub mod forge;
 mod programs;
 mod repository;
+mod theatre;
 mod wait;
 mod wire;
 
@@ -15,6 +17,7 @@ pub use control_plane::{ControlPlane, Place, Setup};
 pub use dump::{dump, environment_namespaces};
 pub use programs::{Program, Running};
 pub use repository::Repository;
+pub use theatre::{Playbill, Theatre};
 pub use wait::{until, within};
 pub use wire::Wire;
 

@@ -1,0 +1,101 @@
+//! Everybody at once, on a real API server without nodes: what whole-system tests and the bench play on.
+
+use super::{AgentProcess, ControlPlane, Error, Place, Program, Repository, Setup, Wire, chart, forge, until, within};
+use crate::{
+    cluster::ApiCluster,
+    github::{Double, Options},
+};
+use serde_json::Value;
+use std::{path::Path, time::Duration};
+
+/// How a theatre differs from the usual one.
+#[derive(Debug, Clone)]
+pub struct Playbill {
+    /// Between two looks at everything.
+    pub poll: Duration,
+    /// The files of the config repository.
+    pub config: std::path::PathBuf,
+    /// The files of the application repository.
+    pub app: std::path::PathBuf,
+    /// Further lines of lapdev.toml.
+    pub more: String,
+}
+
+impl Default for Playbill {
+    fn default() -> Self {
+        let shop = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shop");
+        Self { poll: Duration::from_secs(300), config: shop.join("config"), app: shop.join("app"), more: String::new() }
+    }
+}
+
+/// Everybody. Fields end in this order.
+pub struct Theatre {
+    /// The agent of cluster `dev`.
+    pub agent: AgentProcess,
+    /// What lies between the agent and the control plane.
+    pub wire: Wire,
+    /// The control plane.
+    pub plane: ControlPlane,
+    /// The forge.
+    pub github: Double,
+    /// `acme/environments`.
+    pub config: Repository,
+    /// `acme/shop`.
+    pub app: Repository,
+    /// The cluster.
+    pub cluster: ApiCluster,
+    folder: tempfile::TempDir,
+}
+
+impl Theatre {
+    /// Brings everybody up: the control plane is ready and the agent connected.
+    pub async fn open(playbill: &Playbill) -> Result<Self, Error> {
+        let folder = tempfile::TempDir::with_prefix("lapdev-stage-")?;
+        let at = |name: &str| folder.path().join(name);
+        let cluster = ApiCluster::start().await?;
+        let config = Repository::create(&at("environments.git"), &playbill.config)?;
+        let app = Repository::create(&at("shop.git"), &playbill.app)?;
+        let github = Double::start(Options::new(&at("github"))).await?;
+        forge::furnish(&github, &config, &app)?;
+        let plane = ControlPlane::start(Setup {
+            place: Place::host()?,
+            folder: at("control-plane"),
+            github: github.url().to_owned(),
+            poll: playbill.poll,
+            repositories: [(forge::CONFIG, &config), (forge::APP, &app)]
+                .map(|(name, repository)| (name.to_owned(), repository.path().to_owned()))
+                .to_vec(),
+            more: playbill.more.clone(),
+        })
+        .await?;
+        forge::aim(&github, &plane, &plane.url())?;
+        let wire = Wire::to(plane.listen()).await?;
+        let kubeconfig = chart::install_agent_rules(&cluster).await?;
+        let url = format!("https://{}", wire.address());
+        let agent = AgentProcess::start(&plane, &url, "dev", &kubeconfig, &at("agent")).await?;
+        let theatre = Self { agent, wire, plane, github, config, app, cluster, folder };
+        theatre.connected(true).await?;
+        Ok(theatre)
+    }
+
+    /// Where scratch files may go.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits until the agent is, or is not, connected.
+    pub async fn connected(&self, wanted: bool) -> Result<(), Error> {
+        until("the agent's connection", Duration::from_secs(90), async || {
+            let clusters: Value = serde_json::from_str(&self.plane.say(&["get", "clusters", "-o", "json"]).await?)?;
+            within(clusters[0]["connected"] == wanted, clusters.to_string())
+        })
+        .await
+    }
+
+    /// What the programs printed last, for the message of a failed test.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        format!("── lapdev serve\n{}\n── {:?}\n{}", self.plane.log_tail(), Program::Agent, self.agent.log_tail())
+    }
+}
