@@ -2,4 +2,6 @@
 
 pub mod git;
 pub mod load;
+pub mod plan;
+pub mod render;
 pub mod validate;

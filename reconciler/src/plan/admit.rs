@@ -98,7 +98,7 @@ impl Gate<'_> {
                 self.bases.insert((record.cluster.clone(), record.namespace.clone()));
             }
             Some(_) if record.declaration.is_none() => {
-                *self.places.entry(record.identity.catalog.clone()).or_default() += 1
+                *self.places.entry(record.identity.catalog.clone()).or_default() += 1;
             }
             Some(_) => {}
         }
