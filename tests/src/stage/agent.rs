@@ -61,6 +61,8 @@ fn launch(url: &str, ca_file: &Path, kubeconfig: &Path, folder: &Path) -> Result
         ("LAPDEV_TOKEN_FILE", token.as_os_str()),
         ("LAPDEV_CA_FILE", ca_file.as_os_str()),
         ("KUBECONFIG", kubeconfig.as_os_str()),
+        ("LAPDEV_NAMESPACE", OsStr::new(super::chart::NAMESPACE)),
+        ("LAPDEV_IDENTITY", OsStr::new("a-process")),
         ("RUST_LOG", OsStr::new("info")),
     ];
     Running::start(&Program::Agent.path()?, &[], &[], &environment, &folder.join("agent.log"))

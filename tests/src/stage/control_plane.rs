@@ -90,6 +90,14 @@ impl ControlPlane {
         self.ready().await
     }
 
+    /// Starts it again with other further lines in its settings, as an operator who edits them.
+    pub async fn restart_with(&mut self, more: &str) -> Result<(), Error> {
+        self.terminate().await?;
+        more.clone_into(&mut self.setup.more);
+        write_settings(&self.setup)?;
+        self.restart().await
+    }
+
     /// Where agents dial it.
     #[must_use]
     pub fn url(&self) -> String {

@@ -1,7 +1,7 @@
 //! Everything that lapdev has in a cluster, normalised: two runs that end in the same state have the same dump.
 //!
 //! What the API server or a controller makes up is left out (uids, versions, times, status, generated names), and the
-//! environments' random uids are replaced by their names.
+//! random ids of environments and of the control plane are replaced by names.
 
 use super::Error;
 use crate::cluster::ApiCluster;
@@ -16,30 +16,45 @@ const VOLATILE: [&str; 7] =
 const DERIVED: [&str; 8] =
     ["Pod", "ReplicaSet", "ControllerRevision", "EndpointSlice", "Endpoints", "Event", "Lease", "PodMetrics"];
 
+/// Controllers put one of each into every namespace, a moment after it appears; the ConfigMap holds this cluster's CA.
+const FURNITURE: [&str; 2] = ["ConfigMap/kube-root-ca.crt", "ServiceAccount/default"];
+
 /// The namespaces that carry our label.
 pub async fn environment_namespaces(cluster: &ApiCluster) -> Result<Vec<String>, Error> {
-    let list = cluster.kubectl(&["get", "namespaces", "-l", "lapdev.dev/environment", "-o", "json"], "").await?;
-    let list: Value = serde_json::from_str(&list)?;
-    Ok(items(&list).filter_map(|item| item.pointer("/metadata/name")?.as_str().map(str::to_owned)).collect())
+    let list = namespaces(cluster).await?;
+    Ok(list.iter().filter_map(|item| item.pointer("/metadata/name")?.as_str().map(str::to_owned)).collect())
 }
 
-/// `kind/namespace/name` → the object, for every object in the environments' namespaces.
+async fn namespaces(cluster: &ApiCluster) -> Result<Vec<Value>, Error> {
+    let list = cluster.kubectl(&["get", "namespaces", "-l", "lapdev.dev/environment", "-o", "json"], "").await?;
+    let list: Value = serde_json::from_str(&list)?;
+    Ok(items(&list).cloned().collect())
+}
+
+/// `kind/namespace/name` → the object, for the environments' namespaces and every object in them.
 pub async fn dump(cluster: &ApiCluster) -> Result<BTreeMap<String, Value>, Error> {
     let kinds = cluster.kubectl(&["api-resources", "--verbs=list", "--namespaced", "-o", "name"], "").await?;
     let kinds: Vec<_> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
-    let mut whole = BTreeMap::new();
-    for namespace in environment_namespaces(cluster).await? {
-        let list = cluster.kubectl(&["get", &kinds.join(","), "-n", &namespace, "-o", "json"], "").await?;
+    let namespaces = namespaces(cluster).await?;
+    let mut whole: BTreeMap<_, _> = namespaces.iter().map(|item| (name_of(item), normalise(item.clone()))).collect();
+    for namespace in namespaces.iter().filter_map(|item| item.pointer("/metadata/name")?.as_str()) {
+        let list = cluster.kubectl(&["get", &kinds.join(","), "-n", namespace, "-o", "json"], "").await?;
         let list: Value = serde_json::from_str(&list)?;
-        let kept = items(&list).filter(|item| !DERIVED.contains(&item["kind"].as_str().unwrap_or_default()));
+        let kept = items(&list).filter(|item| !is_derived(item));
         whole.extend(kept.map(|item| (name_of(item), normalise(item.clone()))));
     }
-    let names = environment_names(&whole);
+    let names = made_up_names(&whole);
     Ok(whole.into_iter().map(|(key, value)| (rename(&key, &names), renamed(&value, &names))).collect())
 }
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list["items"].as_array().into_iter().flatten()
+}
+
+fn is_derived(item: &Value) -> bool {
+    let text = |pointer: &str| item.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (kind, name) = (text("/kind"), text("/metadata/name"));
+    DERIVED.contains(&kind) || FURNITURE.contains(&format!("{kind}/{name}").as_str())
 }
 
 fn name_of(item: &Value) -> String {
@@ -74,14 +89,17 @@ fn strip(metadata: &mut Map<String, Value>) {
     }
 }
 
-/// uid → name, from the ApplySets' parents.
-fn environment_names(objects: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
-    let parent = |value: &Value| {
-        let name = value.pointer("/metadata/annotations/lapdev.dev~1environment-name")?.as_str()?.to_owned();
-        let uid = value.pointer("/metadata/labels/lapdev.dev~1environment")?.as_str()?.to_owned();
-        Some((uid, name))
+/// Random id → name: of environments, from their ApplySets' parents, and of the control plane.
+fn made_up_names(objects: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
+    let text = |value: &Value, pointer: &str| Some(value.pointer(pointer)?.as_str()?.to_owned());
+    let environment = |value: &Value| {
+        let name = text(value, "/metadata/annotations/lapdev.dev~1environment-name")?;
+        Some((text(value, "/metadata/labels/lapdev.dev~1environment")?, name))
     };
-    objects.values().filter_map(parent).collect()
+    let plane = |value: &Value| {
+        Some((text(value, "/metadata/labels/lapdev.dev~1control-plane")?, "control plane".to_owned()))
+    };
+    objects.values().filter_map(plane).chain(objects.values().filter_map(environment)).collect()
 }
 
 fn rename(text: &str, names: &BTreeMap<String, String>) -> String {

@@ -1,8 +1,12 @@
 //! A git repository as a team has it: a bare one that the forge serves, changed by commits on branches.
 
 use super::Error;
-use git2::{BranchType, ObjectType, Oid, Signature, TreeEntry, TreeWalkMode, TreeWalkResult};
-use std::path::{Path, PathBuf};
+use git2::{BranchType, ObjectType, Oid, Signature, Time, TreeEntry, TreeWalkMode, TreeWalkResult};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// A bare repository.
 pub struct Repository {
@@ -59,6 +63,22 @@ impl Repository {
         self.update(branch, &mut update, &format!("remove {path}"))
     }
 
+    /// Commits several files at once, `None` being a removal; gives the commit.
+    pub fn change(&self, branch: &str, message: &str, files: &[(&str, Option<&str>)]) -> Result<String, Error> {
+        let mut update = git2::build::TreeUpdateBuilder::new();
+        for (path, content) in files {
+            match content {
+                Some(content) => {
+                    update.upsert(*path, self.git.blob(content.as_bytes())?, git2::FileMode::Blob);
+                }
+                None => {
+                    update.remove(*path);
+                }
+            }
+        }
+        self.update(branch, &mut update, message)
+    }
+
     /// One file of a branch.
     pub fn read(&self, branch: &str, path: &str) -> Result<String, Error> {
         let tree = self.git.find_commit(self.tip(branch)?)?.tree()?;
@@ -96,7 +116,7 @@ impl Repository {
     }
 
     fn commit(&self, branch: &str, tree: Oid, message: &str) -> Result<String, Error> {
-        let author = Signature::now("A Developer", "developer@example.com")?;
+        let author = Signature::new("A Developer", "developer@example.com", &time())?;
         let parent = self.tip(branch).ok().map(|tip| self.git.find_commit(tip)).transpose()?;
         let parents: Vec<_> = parent.iter().collect();
         let reference = format!("refs/heads/{branch}");
@@ -116,4 +136,12 @@ impl Repository {
         }
         Ok(tree.write()?)
     }
+}
+
+/// The time of every commit that this process makes: the same changes give the same commits, so that two plays of one
+/// story can be compared.
+fn time() -> Time {
+    static BEGUN: OnceLock<i64> = OnceLock::new();
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+    Time::new(*BEGUN.get_or_init(now), 0)
 }
