@@ -96,9 +96,8 @@ fn made_up_names(objects: &BTreeMap<String, Value>) -> BTreeMap<String, String> 
         let name = text(value, "/metadata/annotations/lapdev.dev~1environment-name")?;
         Some((text(value, "/metadata/labels/lapdev.dev~1environment")?, name))
     };
-    let plane = |value: &Value| {
-        Some((text(value, "/metadata/labels/lapdev.dev~1control-plane")?, "control plane".to_owned()))
-    };
+    let plane =
+        |value: &Value| Some((text(value, "/metadata/labels/lapdev.dev~1control-plane")?, "control plane".to_owned()));
     objects.values().filter_map(plane).chain(objects.values().filter_map(environment)).collect()
 }
 
