@@ -5,12 +5,13 @@
 use crate::error::{Error, Place, Problem};
 use crate::field_spec::FieldSpecs;
 use crate::fields::names::{self, Affix};
-use crate::fields::{configurations, namespace, pairs, patches};
+use crate::fields::namespace::Move;
+use crate::fields::{configurations, generators, pairs, patches, transformers};
 use crate::finish;
 use crate::kustomization::{self, Kustomization, Text};
 use crate::object::Object;
 use crate::path::TreePath;
-use crate::resource::{self, ResourceList};
+use crate::resource::{self, Resource, ResourceList};
 use crate::source::Source;
 use std::rc::Rc;
 
@@ -60,7 +61,7 @@ impl Build<'_> {
             return Err(Error::new(Place::of(directory), Problem::TooDeep(limit)));
         }
         self.visited.push(directory.clone());
-        self.resources(directory, kustomization, all)?;
+        self.resources(directory, &kustomization.resources, all)?;
         if !kustomization.configurations.is_empty() {
             configurations::add(&kustomization.configurations, self.source, directory, Rc::make_mut(&mut all.specs))?;
         };
@@ -69,17 +70,16 @@ impl Build<'_> {
             self.component(directory, entry, all)?;
         }
         self.transformers(directory, kustomization, all)?;
+        let configs = self.configs(directory, &kustomization.transformers)?;
+        transformers::apply(configs, self.source, directory, &mut all.list)?;
+        let configs = self.configs(directory, &kustomization.validators)?;
+        transformers::validate(configs, self.source, directory, &mut all.list)?;
         self.visited.pop();
         Ok(())
     }
 
-    fn resources(
-        &mut self,
-        directory: &TreePath,
-        kustomization: &Kustomization,
-        all: &mut Accumulated,
-    ) -> Result<(), Error> {
-        for entry in &kustomization.resources {
+    fn resources(&mut self, directory: &TreePath, entries: &[Text], all: &mut Accumulated) -> Result<(), Error> {
+        for entry in entries {
             if is_remote(&entry.value) {
                 return Err(Error::new(
                     entry.place.clone(),
@@ -152,8 +152,22 @@ impl Build<'_> {
         Ok((base, kustomization))
     }
 
+    /// The objects that configure generators, transformers or validators: in place, in files or in bases.
+    fn configs(&mut self, directory: &TreePath, entries: &[Text]) -> Result<Vec<Resource>, Error> {
+        let mut all = self.start();
+        let mut paths = Vec::new();
+        for entry in entries {
+            match resource::resources(&entry.value, &entry.place, &self.source.options.limits) {
+                Ok(inline) => all.list.append_all(inline)?,
+                Err(_) => paths.push(entry.clone()),
+            }
+        }
+        self.resources(directory, &paths, &mut all)?;
+        Ok(all.list.into_items())
+    }
+
     fn generators(
-        &self,
+        &mut self,
         directory: &TreePath,
         kustomization: &Kustomization,
         all: &mut Accumulated,
@@ -164,6 +178,9 @@ impl Build<'_> {
         }
         for generator in &kustomization.secrets {
             all.list.absorb(generator.generate(self.source, directory, options)?)?;
+        }
+        for config in self.configs(directory, &kustomization.generators)? {
+            all.list.absorb(generators::generate(config, self.source, directory)?)?;
         }
         Ok(())
     }
@@ -182,7 +199,7 @@ impl Build<'_> {
             patch.apply(source, directory, list)?;
         }
         if !kustomization.namespace.is_empty() {
-            namespace::apply(list, &kustomization.namespace, specs)?;
+            Move::to(&kustomization.namespace, specs.namespace.clone()).apply(list)?;
         }
         if !kustomization.name_prefix.is_empty() {
             names::apply(list, Affix::Prefix(&kustomization.name_prefix), &specs.prefixes)?;

@@ -26,6 +26,13 @@ pub struct Position {
     pub column: u32,
 }
 
+impl Default for Position {
+    /// The start of a file.
+    fn default() -> Self {
+        Self { line: 1, column: 1 }
+    }
+}
+
 impl Place {
     /// A whole file or directory.
     #[must_use]

@@ -19,8 +19,6 @@ const MANAGED_BY: (&str, &str) =
     ("app.kubernetes.io/managed-by", concat!("kustomize-lapdev-", env!("CARGO_PKG_VERSION")));
 /// Annotations under this prefix are the reference's bookkeeping.
 const INTERNAL: &str = "internal.config.kubernetes.io/";
-/// An object that carries this one, as `enabled`, gets a hash like a generated one.
-const NEEDS_HASH: &str = "internal.config.kubernetes.io/needsHashSuffix";
 /// Bookkeeping of older tools, which the reference removes too.
 const LEGACY: [&str; 3] = ["config.kubernetes.io/index", "config.kubernetes.io/path", "config.k8s.io/id"];
 
@@ -31,7 +29,7 @@ pub fn finish(
     specs: &FieldSpecs,
     source: Source<'_>,
 ) -> Result<Vec<Object>, Error> {
-    add_hashes(&mut list);
+    generate::add_hashes(&mut list);
     name_reference::apply(&mut list, specs)?;
     list.items_mut().retain(|resource| !is_local(resource));
     list.check_unique()?;
@@ -43,18 +41,6 @@ pub fn finish(
     root.sort_options.clone().unwrap_or_default().sort(&mut resources);
     resources.iter_mut().for_each(tidy_annotations);
     Ok(resources.into_iter().map(|resource| Object::new(resource.value, resource.place)).collect())
-}
-
-fn add_hashes(list: &mut ResourceList) {
-    for resource in list.items_mut() {
-        let asked =
-            resource.annotations().and_then(|pairs| pairs.get(NEEDS_HASH)).is_some_and(|value| value == "enabled");
-        if resource.needs_hash || asked {
-            let name = format!("{}-{}", resource.name(), generate::name_hash(resource));
-            resource.remember();
-            resource.set_name(name);
-        }
-    }
 }
 
 fn is_local(resource: &Resource) -> bool {

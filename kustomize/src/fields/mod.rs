@@ -4,6 +4,7 @@
 pub mod config_map_generator;
 pub mod configurations;
 pub mod generator_options;
+pub mod generators;
 pub mod images;
 pub mod labels;
 pub mod names;
@@ -14,6 +15,8 @@ pub mod replacements;
 pub mod replicas;
 pub mod secret_generator;
 pub mod sort_options;
+pub mod transformers;
+pub mod value_add;
 
 use crate::error::Error;
 use crate::field_spec::FieldSpec;

@@ -2,57 +2,99 @@
 //! bindings follow.
 
 use crate::error::{Error, Problem};
-use crate::field_spec::{self, Create, FieldSpec, FieldSpecs};
+use crate::field_spec::{self, Create, FieldSpec};
 use crate::resource::{Resource, ResourceList};
 use serde_json::Value;
 
-/// Moves all objects.
-pub fn apply(list: &mut ResourceList, namespace: &str, specs: &FieldSpecs) -> Result<(), Error> {
-    for resource in list.items_mut() {
-        resource.remember();
-        one(resource, namespace, specs).map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;
-    }
-    list.check_unique()
+/// A move of objects into a namespace.
+#[derive(Debug)]
+pub struct Move {
+    pub namespace: String,
+    pub specs: Vec<FieldSpec>,
+    /// Only objects without a namespace move.
+    pub unset_only: bool,
+    pub subjects: Subjects,
 }
 
-fn one(resource: &mut Resource, namespace: &str, specs: &FieldSpecs) -> Result<(), String> {
-    let gvk = resource.gvk();
-    let mut set = |value: &mut Value| match value {
-        Value::Object(_) | Value::Array(_) => Err("a namespace must be a string".to_owned()),
-        _ => {
-            *value = Value::String(namespace.to_owned());
-            Ok(())
+/// Which subjects of role bindings move, besides those that follow an account by reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subjects {
+    /// Those named `default`, which is the namespace's own account.
+    Default,
+    ServiceAccounts,
+    None,
+}
+
+impl Move {
+    /// What the field `namespace:` does.
+    pub fn to(namespace: &str, specs: Vec<FieldSpec>) -> Self {
+        Self { namespace: namespace.to_owned(), specs, unset_only: false, subjects: Subjects::Default }
+    }
+
+    /// Moves all objects.
+    pub fn apply(&self, list: &mut ResourceList) -> Result<(), Error> {
+        if self.namespace.is_empty() {
+            return Ok(());
         }
-    };
-    if !gvk.is_cluster_scoped() {
-        let spec = FieldSpec::any("metadata/namespace", true);
-        field_spec::apply(&mut resource.value, &gvk, &spec, Create::Scalar, &mut set)?;
+        for resource in list.items_mut() {
+            resource.remember();
+            self.one(resource).map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;
+        }
+        list.check_unique()
     }
-    let is_binding = matches!(gvk.kind.as_str(), "RoleBinding" | "ClusterRoleBinding");
-    if is_binding {
-        default_subjects(&mut resource.value, namespace);
+
+    /// Moves one object, without keeping its identity.
+    pub fn one(&self, resource: &mut Resource) -> Result<(), String> {
+        let gvk = resource.gvk();
+        let mut set = |value: &mut Value| self.set(value);
+        if !gvk.is_cluster_scoped() {
+            let spec = FieldSpec::any("metadata/namespace", true);
+            field_spec::apply(&mut resource.value, &gvk, &spec, Create::Scalar, &mut set)?;
+        }
+        let is_binding = matches!(gvk.kind.as_str(), "RoleBinding" | "ClusterRoleBinding");
+        if is_binding {
+            self.move_subjects(&mut resource.value)?;
+        }
+        let is_core = gvk.group.is_empty() && gvk.version == "v1";
+        for spec in &self.specs {
+            let skipped = match spec.path.as_ref() {
+                "metadata/namespace" => true,
+                "metadata/name" => !is_core,
+                "subjects/namespace" => {
+                    is_binding && matches!(spec.kind.as_ref(), "RoleBinding" | "ClusterRoleBinding")
+                }
+                _ => false,
+            };
+            if !skipped {
+                field_spec::apply(&mut resource.value, &gvk, spec, Create::Scalar, &mut set)?;
+            }
+        }
+        Ok(())
     }
-    let is_core = gvk.group.is_empty() && gvk.version == "v1";
-    for spec in &specs.namespace {
-        let skipped = match spec.path.as_ref() {
-            "metadata/namespace" => true,
-            "metadata/name" => !is_core,
-            "subjects/namespace" => is_binding && matches!(spec.kind.as_ref(), "RoleBinding" | "ClusterRoleBinding"),
-            _ => false,
+
+    fn set(&self, value: &mut Value) -> Result<(), String> {
+        match value {
+            Value::Object(_) | Value::Array(_) => Err("a namespace must be a string".to_owned()),
+            Value::String(text) if self.unset_only && !text.is_empty() => Ok(()),
+            _ => {
+                *value = Value::String(self.namespace.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn move_subjects(&self, object: &mut Value) -> Result<(), String> {
+        let (key, wanted) = match self.subjects {
+            Subjects::None => return Ok(()),
+            Subjects::Default => ("name", "default"),
+            Subjects::ServiceAccounts => ("kind", "ServiceAccount"),
         };
-        if !skipped {
-            field_spec::apply(&mut resource.value, &gvk, spec, Create::Scalar, &mut set)?;
+        let Some(subjects) = object.get_mut("subjects").and_then(Value::as_array_mut) else { return Ok(()) };
+        for subject in subjects.iter_mut().filter_map(Value::as_object_mut) {
+            if subject.get(key).and_then(Value::as_str) == Some(wanted) {
+                self.set(subject.entry("namespace").or_insert(Value::Null))?;
+            }
         }
-    }
-    Ok(())
-}
-
-/// Subjects named `default` are the namespace's own account; others follow by reference.
-fn default_subjects(object: &mut Value, namespace: &str) {
-    let Some(subjects) = object.get_mut("subjects").and_then(Value::as_array_mut) else { return };
-    for subject in subjects.iter_mut().filter_map(Value::as_object_mut) {
-        if subject.get("name").and_then(Value::as_str) == Some("default") {
-            subject.insert("namespace".to_owned(), Value::String(namespace.to_owned()));
-        }
+        Ok(())
     }
 }

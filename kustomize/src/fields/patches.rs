@@ -59,6 +59,18 @@ impl Patch {
         })
     }
 
+    /// The settings of a `PatchJson6902Transformer`.
+    pub fn decode_json6902(field: &Field<'_>) -> Result<Self, Error> {
+        let fields = field.mapping(&["target", "path", "jsonOp"])?;
+        let content = match (fields.text("path")?, fields.text("jsonOp")?) {
+            (Some(path), None) => Content::Path(path),
+            (None, Some(patch)) => Content::Inline(patch),
+            _ => return Err(field.error(Problem::Patch("either `path` or `jsonOp` is needed".to_owned()))),
+        };
+        let target = fields.get("target").map(|target| Selector::decode(&target)).transpose()?;
+        Ok(Self { place: field.place(), content, target, allow_name_change: false, allow_kind_change: false })
+    }
+
     /// Applies an entry of `patches:`, of whichever kind it is.
     pub fn apply(&self, source: Source<'_>, root: &TreePath, list: &mut ResourceList) -> Result<(), Error> {
         let (text, place) = self.read(source, root)?;

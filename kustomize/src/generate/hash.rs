@@ -1,12 +1,28 @@
 //! The suffix of generated names: a hash of the content, in the reference's encoding, so that a
 //! name changes exactly when it does there.
 
-use crate::resource::Resource;
+use crate::resource::{Resource, ResourceList};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+/// An object that carries this annotation, as `enabled`, gets a hash like a generated one.
+const NEEDS_HASH: &str = "internal.config.kubernetes.io/needsHashSuffix";
+
+/// Gives every object that needs it a name with the hash of its content.
+pub fn add_hashes(list: &mut ResourceList) {
+    for resource in list.items_mut() {
+        let asked =
+            resource.annotations().and_then(|pairs| pairs.get(NEEDS_HASH)).is_some_and(|value| value == "enabled");
+        if resource.needs_hash || asked {
+            let name = format!("{}-{}", resource.name(), name_hash(resource));
+            resource.remember();
+            resource.set_name(name);
+        }
+    }
+}
+
 /// The ten characters that a name gets for its content.
-pub fn name_hash(resource: &Resource) -> String {
+fn name_hash(resource: &Resource) -> String {
     let mut text = String::new();
     write_json(&mut text, &content(resource));
     let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()));

@@ -8,7 +8,7 @@ mod sources;
 
 pub use absorb::merge_into;
 pub use base64::wrapped;
-pub use hash::name_hash;
+pub use hash::add_hashes;
 pub use sources::Sources;
 
 use crate::error::{Error, Place, Problem};

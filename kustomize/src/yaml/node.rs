@@ -75,6 +75,22 @@ impl Node {
         }
     }
 
+    /// A value as a node, all of it at one position.
+    pub fn of_value(value: Value, at: Position) -> Self {
+        let kind = match value {
+            Value::Null => NodeKind::Null { written: true },
+            Value::Bool(value) => NodeKind::Bool(value),
+            Value::Number(value) => NodeKind::Number(value),
+            Value::String(value) => NodeKind::String(value),
+            Value::Array(items) => NodeKind::Sequence(items.into_iter().map(|item| Self::of_value(item, at)).collect()),
+            Value::Object(map) => {
+                let entry = |(key, value)| Entry { key, at, value: Self::of_value(value, at) };
+                NodeKind::Mapping(map.into_iter().map(entry).collect())
+            }
+        };
+        Self { at, kind }
+    }
+
     /// The plain value, positions forgotten.
     pub fn into_value(self) -> Value {
         match self.kind {

@@ -1,0 +1,32 @@
+//! `generators:`: the config map and secret generators with settings of their own, as objects of
+//! `apiVersion: builtin`.
+
+use super::config_map_generator::ConfigMapGenerator;
+use super::generator_options::GeneratorOptions;
+use super::secret_generator::SecretGenerator;
+use super::transformers::{builtin_kind, settings};
+use crate::error::{Error, Problem};
+use crate::kustomization::Field;
+use crate::path::TreePath;
+use crate::resource::Resource;
+use crate::source::Source;
+
+/// What one configuration generates.
+pub fn generate(mut config: Resource, source: Source<'_>, root: &TreePath) -> Result<Resource, Error> {
+    let kind = builtin_kind(&config)?;
+    // Name and namespace may stand in the metadata only.
+    for field in ["name", "namespace"] {
+        let value = config.metadata().and_then(|metadata| metadata.get(field)).cloned();
+        if let (Some(value), Some(object)) = (value, config.value.as_object_mut()) {
+            object.entry(field).or_insert(value);
+        }
+    }
+    let (node, file) = settings(config);
+    let field = Field::root(&node, &file);
+    let all = GeneratorOptions::default();
+    match kind.as_str() {
+        "ConfigMapGenerator" => ConfigMapGenerator::decode(&field)?.generate(source, root, &all),
+        "SecretGenerator" => SecretGenerator::decode(&field)?.generate(source, root, &all),
+        other => Err(field.error(Problem::Unsupported(format!("the generator `{other}`"), ""))),
+    }
+}
