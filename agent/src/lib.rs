@@ -13,6 +13,7 @@ pub mod health;
 pub mod lease;
 pub mod object;
 pub mod observe;
+pub mod policy;
 pub mod prune;
 pub mod registry;
 pub mod run;

@@ -23,7 +23,9 @@ fn main() -> ExitCode {
         None => {}
         Some("--version" | "-V") => return say(concat!("lapdev-kube-manager ", env!("CARGO_PKG_VERSION"))),
         Some("--help" | "-h") => return say(&help()),
-        Some(other) => return fail(USAGE, &format!("unknown argument {other:?}; lapdev-kube-manager --help lists all")),
+        Some(other) => {
+            return fail(USAGE, &format!("unknown argument {other:?}; lapdev-kube-manager --help lists all"));
+        }
     }
     let settings = match Settings::read(|name| std::env::var(name).ok()) {
         Ok(settings) => settings,

@@ -4,12 +4,13 @@ use crate::{
     apiserver::{ApiServer, CallError},
     core::{Core, Memory},
     lease::{Keeper, Term},
+    policy,
     settings::Settings,
     tunnel::{self, Outbox, TunnelSettings, TunnelState},
     watchdog::Vitals,
 };
 use kube::Client;
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +23,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// Works until `stop`, in as many terms as it takes.
 pub async fn run(client: Client, settings: &Settings, vitals: &Arc<Vitals>, stop: &CancellationToken) {
-    let keeper = Keeper::new(client.clone(), settings.lease.clone());
+    let api = ApiServer::new(client.clone());
+    let Some(user) = prepare(&api, settings, vitals, stop).await else { return };
+    let keeper = Keeper::new(client, settings.lease(&user));
     while let Some(term) = wait_for_term(&keeper, vitals, stop).await {
         let ended = CancellationToken::new();
         let watch_over = async {
@@ -32,7 +35,7 @@ pub async fn run(client: Client, settings: &Settings, vitals: &Arc<Vitals>, stop
             }
             ended.cancel();
         };
-        let (result, ()) = tokio::join!(work(&client, settings, &keeper, &term, vitals, &ended), watch_over);
+        let (result, ()) = tokio::join!(work(&api, settings, &keeper, &term, vitals, &ended), watch_over);
         if let Err(error) = result {
             tracing::error!(%error, cause = %error.source, "cannot begin to work");
             pause(stop).await;
@@ -44,13 +47,37 @@ pub async fn run(client: Client, settings: &Settings, vitals: &Arc<Vitals>, stop
     }
 }
 
+/// Who the agent is, once the API server answers and enforces what it should. None: told to stop first.
+async fn prepare(api: &ApiServer, settings: &Settings, vitals: &Vitals, stop: &CancellationToken) -> Option<String> {
+    let prepared = async {
+        let user = loop {
+            match api.myself().await {
+                Ok(user) => break user,
+                Err(error) => tracing::warn!(%error, cause = %error.source, "cannot begin"),
+            }
+            pause(stop).await;
+            if stop.is_cancelled() {
+                return None;
+            }
+        };
+        let active = !settings.require_policy || policy::wait_until_active(api, stop).await;
+        active.then_some(user)
+    };
+    beating(prepared, vitals).await
+}
+
 /// The Lease, while the runtime shows that it lives.
 async fn wait_for_term(keeper: &Keeper, vitals: &Vitals, stop: &CancellationToken) -> Option<Term> {
+    beating(keeper.acquire(stop), vitals).await
+}
+
+/// Waits for something, and shows meanwhile that the runtime lives.
+async fn beating<T>(wait: impl Future<Output = T>, vitals: &Vitals) -> T {
     let mut beat = tokio::time::interval(BEAT);
-    let mut acquired = std::pin::pin!(keeper.acquire(stop));
+    let mut wait = std::pin::pin!(wait);
     loop {
         tokio::select! {
-            term = &mut acquired => return term,
+            result = &mut wait => return result,
             _ = beat.tick() => vitals.beat(0, 0),
         }
     }
@@ -58,7 +85,7 @@ async fn wait_for_term(keeper: &Keeper, vitals: &Vitals, stop: &CancellationToke
 
 /// One term: the core, its tunnel, and the slow resync.
 async fn work(
-    client: &Client,
+    api: &ApiServer,
     settings: &Settings,
     keeper: &Keeper,
     term: &Term,
@@ -67,7 +94,7 @@ async fn work(
 ) -> Result<(), CallError> {
     let outbox = Outbox::default();
     let memory: Arc<dyn Memory> = Arc::new(keeper.clone());
-    let started = Core::start(ApiServer::new(client.clone()), memory, settings.role.clone(), outbox.clone());
+    let started = Core::start(api.clone(), memory, settings.role.clone(), outbox.clone());
     let core = tokio::select! {
         core = started => core.inspect_err(|_| ended.cancel())?,
         () = ended.cancelled() => return Ok(()),
@@ -75,7 +102,7 @@ async fn work(
     let mut tasks = JoinSet::new();
     let (epoch, epochs) = watch::channel(Some(term.epoch));
     let state = watch::Sender::new(TunnelState::StandBy);
-    let tunnel = TunnelSettings::new(settings.url.clone(), settings.token_file.clone(), settings.ca_file.clone());
+    let tunnel = TunnelSettings::new(settings.url.clone(), settings.token_file.clone(), ca_file(settings));
     tasks.spawn(tunnel::run(tunnel, core.clone(), outbox, epochs, state, ended.clone()));
     tasks.spawn(tend(core.clone(), vitals.clone(), ended.clone()));
     core.work(ended).await;
@@ -84,6 +111,15 @@ async fn work(
     drop(epoch);
     while tasks.join_next().await.is_some() {}
     Ok(())
+}
+
+/// The file of further certificates, if it is there: the chart names it whether or not its Secret has one.
+fn ca_file(settings: &Settings) -> Option<PathBuf> {
+    let file = settings.ca_file.clone().filter(|file| file.exists());
+    if file.is_none() && settings.ca_file.is_some() {
+        tracing::info!(file = ?settings.ca_file, "no such file: the system's certificates count alone");
+    }
+    file
 }
 
 async fn tend(core: Arc<Core>, vitals: Arc<Vitals>, ended: CancellationToken) {

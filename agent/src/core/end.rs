@@ -17,7 +17,7 @@ use lapdev_api::{
     labels,
     name::{Namespace, Uid},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::PoisonError};
 
 impl Core {
     /// One step towards the end. True: nothing is left.
@@ -177,6 +177,7 @@ impl Core {
         if let End::Tombstone(tombstone) = end {
             tracing::info!(%uid, evidence = tombstone.evidence, "gone");
             self.registry().forget(uid);
+            self.said.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
             self.outbox.gone(uid, tombstone.generation);
         }
         self.refresh_watches_soon();

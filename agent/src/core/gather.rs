@@ -11,7 +11,10 @@ use lapdev_api::{
     name::Uid,
     status::{Health, WorkloadStatus},
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+};
 
 /// Notices that travel with a status.
 const NOTICES: usize = 20;
@@ -20,7 +23,9 @@ impl Core {
     /// Leaves the environment's status in the outbox.
     pub(super) fn report(&self, uid: &Uid, work: &Work) {
         let Some(held) = self.registry().get(uid).cloned() else { return };
-        self.outbox.status(health::summarize(facts(&held, work, &self.index)));
+        let status = health::summarize(facts(&held, work, &self.index));
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.clone(), status.clone());
+        self.outbox.status(status);
     }
 }
 

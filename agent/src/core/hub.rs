@@ -126,6 +126,7 @@ impl Core {
         *self.registry() = Default::default();
         self.sweeps().clear();
         self.work.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clear();
         while let Err(error) = self.adopt(control_plane).await {
             tracing::warn!(%error, cause = %error.source, "cannot read what is held of this control plane");
             tokio::time::sleep(AGAIN).await;

@@ -28,7 +28,8 @@ use crate::{
 use converge::ParentState;
 use lapdev_api::{
     name::{ControlPlaneId, Uid},
-    wire::ClusterPolicy,
+    status::EnvironmentStatus,
+    wire::{ClusterPolicy, Held},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -75,6 +76,8 @@ pub struct Core {
     sweeps: Mutex<BTreeMap<Uid, Tombstone>>,
     session: watch::Sender<Option<Session>>,
     previews: preview::Addresses,
+    /// What was last said of each environment.
+    said: Mutex<BTreeMap<Uid, EnvironmentStatus>>,
     rewatch: tokio::sync::Notify,
     passes: AtomicU64,
 }
@@ -137,6 +140,7 @@ impl Core {
             sweeps: Mutex::default(),
             session: watch::Sender::new(None),
             previews: preview::Addresses::default(),
+            said: Mutex::default(),
             rewatch: tokio::sync::Notify::new(),
             passes: AtomicU64::new(0),
         });
@@ -208,6 +212,18 @@ impl Core {
     #[must_use]
     pub fn writes(&self) -> u64 {
         self.api.writes()
+    }
+
+    /// What was last said of an environment; none once everything of it is gone.
+    #[must_use]
+    pub fn status(&self, uid: &Uid) -> Option<EnvironmentStatus> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
+    }
+
+    /// What is held.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        self.registry().held()
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {

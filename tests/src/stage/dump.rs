@@ -73,6 +73,11 @@ fn normalise(mut item: Value) -> Value {
         });
         // An ApplySet's parent keeps the compressed bundle, which holds the random uid.
         object.remove("binaryData");
+        // … and beside it says what was accepted, which has the random uid and its digest as well.
+        let parent = object.get("metadata").and_then(|metadata| metadata.pointer("/labels/applyset.kubernetes.io~1id"));
+        if parent.is_some() {
+            object.remove("data");
+        }
     }
     item
 }
