@@ -159,4 +159,26 @@ mod tests {
         assert_eq!(store.pending_deliveries(10).await.expect("read"), [two]);
         assert_eq!(store.record_delivery(&delivery("b", 9, false)).await.expect("recorded"), Recorded::New);
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn of_many_at_once_each_is_new_for_one_and_nobody_finds_the_database_locked() {
+        let (folder, store) = sample::store().await;
+        let other = Store::open(&folder.path().join("lapdev.db")).await.expect("opened beside it");
+        let mut tasks = tokio::task::JoinSet::new();
+        for task in 0..8 {
+            let store = if task % 2 == 0 { store.clone() } else { other.clone() };
+            tasks.spawn(async move {
+                let mut new = 0;
+                for id in 0..20 {
+                    let recorded =
+                        store.record_delivery(&delivery(&id.to_string(), id, false)).await.expect("recorded");
+                    new += usize::from(recorded == Recorded::New);
+                    store.pending_deliveries(100).await.expect("read");
+                }
+                new
+            });
+        }
+        let new: usize = tasks.join_all().await.into_iter().sum();
+        assert_eq!((new, store.pending_deliveries(100).await.expect("read").len()), (20, 20));
+    }
 }

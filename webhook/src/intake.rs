@@ -91,6 +91,16 @@ impl Intake {
         headers: &HeaderMap,
         body: impl Stream<Item = Result<B, E>>,
     ) -> Result<Recorded, Refusal> {
+        let delivery = self.read(headers, body).await?;
+        self.record(&delivery).await
+    }
+
+    /// The body does not outlive this: it is large, and the ledger may let us wait.
+    async fn read<B: Buf, E>(
+        &self,
+        headers: &HeaderMap,
+        body: impl Stream<Item = Result<B, E>>,
+    ) -> Result<Delivery, Refusal> {
         let signature = headers.get("x-hub-signature-256").and_then(|value| Signature::parse(value.as_bytes()));
         let signature = signature.ok_or(Refusal::Unsigned)?;
         if declares_more_than(self.bounds.size, headers) {
@@ -100,8 +110,7 @@ impl Intake {
         if !self.secret.signed(&body, &signature) {
             return Err(Refusal::Unsigned);
         }
-        let delivery = delivery(headers, &body, Timestamp::now())?;
-        self.record(&delivery).await
+        delivery(headers, &body, Timestamp::now())
     }
 
     async fn record(&self, delivery: &Delivery) -> Result<Recorded, Refusal> {

@@ -190,6 +190,7 @@ async fn a_signature_that_is_missing_or_wrong_by_one_bit_is_refused_before_anyth
     );
     let stranger = signature("a stranger's", PUSH.as_bytes());
     assert_eq!(server.send(&request(&headers("one", "push", &stranger), PUSH.as_bytes())).await, 401);
+    assert_eq!(server.send(&request(&headers("one", "push", &stranger), b"")).await, 401);
     for nonsense in ["", "sha256=", "sha256=zz", "sha1=757107ea0eb2509fc211221cce984b8a37570b6d"] {
         assert_eq!(server.send(&request(&headers("", "", nonsense), b"no JSON")).await, 401, "{nonsense}");
     }
@@ -228,7 +229,9 @@ async fn a_body_may_be_as_large_as_the_bound_and_not_a_byte_larger_however_it_is
     assert_eq!(server.deliver("one", "push", fits.as_bytes()).await, 202);
     let larger = format!("{fits} ");
     let headers = headers("two", "push", &signature(SECRET, larger.as_bytes()));
-    assert_eq!(server.send(&request(&headers, larger.as_bytes())).await, 413);
+    let whole = request(&headers, larger.as_bytes());
+    assert_eq!(server.send(&whole).await, 413);
+    assert_eq!(server.send(&whole[..whole.len() - larger.len()]).await, 413, "it says so; no byte of it is waited for");
     for length in [1000, 8 << 10, size + 1] {
         assert_eq!(server.send(&chunked(&headers, larger.as_bytes(), length)).await, 413, "chunks of {length}");
     }
