@@ -22,7 +22,7 @@ pub fn generate(mut config: Resource, source: Source<'_>, root: &TreePath) -> Re
         }
     }
     let (node, file) = settings(config);
-    let field = Field::root(&node, &file);
+    let field = Field::lenient(&node, &file);
     let all = GeneratorOptions::default();
     match kind.as_str() {
         "ConfigMapGenerator" => ConfigMapGenerator::decode(&field)?.generate(source, root, &all),

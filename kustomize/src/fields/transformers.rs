@@ -70,7 +70,7 @@ fn decode(config: Resource) -> Result<Transformer, Error> {
     let kind = builtin_kind(&config)?;
     let metadata = config.value.get("metadata").cloned().unwrap_or_default();
     let (node, file) = settings(config);
-    let field = Field::root(&node, &file);
+    let field = Field::lenient(&node, &file);
     match kind.as_str() {
         "AnnotationsTransformer" => decode_pairs(&field, "annotations"),
         "LabelTransformer" => decode_pairs(&field, "labels"),
@@ -114,7 +114,7 @@ pub fn builtin_kind(config: &Resource) -> Result<String, Error> {
     Err(Error::new(config.place.clone(), Problem::Unsupported(format!("the plugin `{gvk}`"), why)))
 }
 
-/// The settings of a configuration without what every object has, to be decoded strictly.
+/// The settings of a configuration without what every object has.
 pub fn settings(config: Resource) -> (Node, TreePath) {
     let mut value = config.value;
     if let Some(object) = value.as_object_mut() {

@@ -13,6 +13,9 @@ pub struct Field<'k> {
     node: &'k Node,
     file: &'k TreePath,
     path: String,
+    /// The reference reads the settings of plugins less strictly than kustomizations: unknown
+    /// fields do nothing, and numbers and booleans pass for text.
+    lenient: bool,
 }
 
 /// A string and where it stands.
@@ -31,7 +34,12 @@ pub struct Fields<'k> {
 
 impl<'k> Field<'k> {
     pub fn root(node: &'k Node, file: &'k TreePath) -> Self {
-        Self { node, file, path: String::new() }
+        Self { node, file, path: String::new(), lenient: false }
+    }
+
+    /// The settings of a plugin.
+    pub fn lenient(node: &'k Node, file: &'k TreePath) -> Self {
+        Self { node, file, path: String::new(), lenient: true }
     }
 
     pub fn place(&self) -> Place {
@@ -66,6 +74,8 @@ impl<'k> Field<'k> {
         match &self.node.kind {
             NodeKind::String(text) => Ok(text.clone()),
             NodeKind::Null { .. } => Ok(String::new()),
+            NodeKind::Bool(value) if self.lenient => Ok(value.to_string()),
+            NodeKind::Number(value) if self.lenient => Ok(value.to_string()),
             NodeKind::Bool(_) | NodeKind::Number(_) => self.wrong("a string (quote it)"),
             _ => self.wrong("a string"),
         }
@@ -146,7 +156,7 @@ impl<'k> Field<'k> {
             NodeKind::Null { .. } => &[],
             _ => return self.wrong("a mapping"),
         };
-        for entry in entries {
+        for entry in entries.iter().filter(|_| !self.lenient) {
             if !known.iter().any(|name| name.eq_ignore_ascii_case(&entry.key)) {
                 let problem = Problem::UnknownField { name: entry.key.clone(), nearest: nearest(&entry.key, known) };
                 let place = Place::at(self.file, entry.at).field(self.path.as_str());
@@ -161,7 +171,7 @@ impl<'k> Field<'k> {
             true => step.trim_start_matches('.').to_owned(),
             false => format!("{}{step}", self.path),
         };
-        Field { node, file: self.file, path }
+        Field { node, file: self.file, path, lenient: self.lenient }
     }
 }
 

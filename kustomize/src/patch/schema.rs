@@ -15,6 +15,9 @@ pub struct Schema {
 impl Schema {
     /// The type of the objects of a kind; knows nothing about kinds that are not built in.
     fn of_kind(api_version: &str, kind: &str) -> Self {
+        if kind.is_empty() {
+            return Self::default();
+        }
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         match KINDS.binary_search_by(|row| (row.0, row.1, row.2).cmp(&(group, version, kind))) {
             Ok(at) => Self::of_definition(KINDS[at].3),
@@ -24,15 +27,17 @@ impl Schema {
 
     /// This type, or if nothing is known about it the kind that one of the values names itself.
     pub fn or_named_by(self, values: [Option<&Value>; 2]) -> Self {
-        if !self.fields.is_empty() || self.keys.is_some() {
+        if self.is_known() {
             return self;
         }
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let named = values
-            .into_iter()
-            .flatten()
-            .find(|value| !text(value, "kind").is_empty() && !text(value, "apiVersion").is_empty());
-        named.map_or(self, |value| Self::of_kind(&text(value, "apiVersion"), &text(value, "kind")))
+        let mut named =
+            values.into_iter().flatten().map(|value| Self::of_kind(&text(value, "apiVersion"), &text(value, "kind")));
+        named.find(|schema| schema.is_known()).unwrap_or(self)
+    }
+
+    fn is_known(self) -> bool {
+        !self.fields.is_empty() || self.keys.is_some()
     }
 
     fn of_definition(index: u16) -> Self {
