@@ -54,6 +54,6 @@ fn decode(reader: &mut Reader, node: &Node) -> Option<BranchFile> {
     let workloads = fields.or_default(reader, "workloads", list(object_name));
     let env = fields.or_default(reader, "env", map(text));
     let ttl = fields.optional(reader, "ttl", duration);
-    fields.end(reader)?;
+    fields.end(reader);
     Some(BranchFile { workloads: workloads?, env: env?, ttl: ttl?, places: Places::default() })
 }

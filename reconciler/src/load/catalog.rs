@@ -1,4 +1,4 @@
-//! Decodes `spec` of an `AppCatalog`.
+//! Decodes `spec` of an `AppCatalog`. What it can do without has its default where it could not be read.
 
 use super::{
     fields::{Fields, Reader},
@@ -28,15 +28,15 @@ pub(super) fn decode(reader: &mut Reader, metadata: Option<Metadata<CatalogName>
     let workloads = fields.or_default(reader, "workloads", list(workload));
     let previews = fields.or_default(reader, "previews", list(preview));
     let branch_environments = fields.optional(reader, "branchEnvironments", branch_environments);
-    fields.end(reader)?;
+    fields.end(reader);
     let metadata = metadata?;
     Some(AppCatalog {
         name: metadata.name,
         source: source?,
-        sync: sync?,
-        workloads: workloads?,
-        previews: previews?,
-        branch_environments: branch_environments?,
+        sync: sync.unwrap_or_default(),
+        workloads: workloads.unwrap_or_default(),
+        previews: previews.unwrap_or_default(),
+        branch_environments: branch_environments.flatten(),
     })
 }
 
@@ -65,7 +65,7 @@ fn source(reader: &mut Reader, node: &Node) -> Option<Source> {
         );
         path.zip(alone).map(|(path, ())| Source::Path { path })
     };
-    fields.end(reader)?;
+    fields.end(reader);
     source
 }
 
@@ -75,7 +75,7 @@ fn workload(reader: &mut Reader, node: &Node) -> Option<WorkloadRule> {
     let repository = fields.required(reader, "repository", "owner/name", name);
     let paths = fields.or_default(reader, "paths", list(glob));
     let image = fields.optional(reader, "image", image);
-    fields.end(reader)?;
+    fields.end(reader);
     Some(WorkloadRule { name: workload?, repository: repository?, paths: paths?, image: image? })
 }
 
@@ -84,7 +84,7 @@ fn image(reader: &mut Reader, node: &Node) -> Option<ImageRule> {
     let container = fields.required(reader, "container", "the container's name", object_name);
     let image = fields.required(reader, "name", "the image without tag", image_name);
     let tag = fields.required(reader, "tag", "a tag such as \"{sha}\"", tag);
-    fields.end(reader)?;
+    fields.end(reader);
     Some(ImageRule { container: container?, name: image?, tag: tag? })
 }
 
@@ -124,7 +124,7 @@ fn preview(reader: &mut Reader, node: &Node) -> Option<Preview> {
     let access = fields.or_default(reader, "access", words);
     let paths = fields.or_default(reader, "paths", map(preview_path));
     let absolute = fields.entry("paths").is_none_or(|entry| paths_are_absolute(reader, &entry.value));
-    fields.end(reader)?;
+    fields.end(reader);
     let paths = paths.filter(|_| absolute);
     Some(Preview { service: service?, port: port?, access: access?, paths: paths? })
 }
@@ -145,7 +145,7 @@ fn preview_path(reader: &mut Reader, node: &Node) -> Option<PreviewPath> {
     let mut fields = Fields::of(reader, node)?;
     let service = fields.required(reader, "service", "the name of a Service", object_name);
     let port = fields.required(reader, "port", "the Service's port, by number or name", port);
-    fields.end(reader)?;
+    fields.end(reader);
     Some(PreviewPath { service: service?, port: port? })
 }
 
@@ -161,13 +161,13 @@ fn branch_environments(reader: &mut Reader, node: &Node) -> Option<BranchEnviron
     let ttl = fields.optional(reader, "ttl", duration);
     let sleep_after = fields.optional(reader, "sleepAfter", duration);
     let limit = fields.optional(reader, "limit", count);
-    fields.end(reader)?;
+    fields.end(reader);
     Some(BranchEnvironments {
         base: base?,
         on: on?,
-        ttl: ttl?,
-        sleep_after: sleep_after?,
-        limit: limit?.unwrap_or(DEFAULT_LIMIT),
+        ttl: ttl.flatten(),
+        sleep_after: sleep_after.flatten(),
+        limit: limit.flatten().unwrap_or(DEFAULT_LIMIT),
     })
 }
 
@@ -177,7 +177,7 @@ fn trigger(reader: &mut Reader, node: &Node) -> Option<Trigger> {
     let repository = fields.required(reader, "repository", "owner/name", name);
     let pull_requests = fields.optional(reader, "pullRequests", pull_requests);
     let branches = fields.optional(reader, "branches", list(glob));
-    fields.end(reader)?;
+    fields.end(reader);
     let on = match (pull_requests?, branches?) {
         (Some(rule), None) => TriggerOn::PullRequests(rule),
         (None, Some(globs)) if !globs.is_empty() => TriggerOn::Branches(globs),
@@ -202,6 +202,6 @@ fn pull_requests(reader: &mut Reader, node: &Node) -> Option<PullRequestRule> {
     let drafts = fields.or_default(reader, "drafts", boolean);
     let words = choice(&[("approval", Forks::Approval), ("allow", Forks::Allow), ("deny", Forks::Deny)]);
     let forks = fields.or_default(reader, "forks", words);
-    fields.end(reader)?;
+    fields.end(reader);
     Some(PullRequestRule { labels: labels?, drafts: drafts?, forks: forks? })
 }

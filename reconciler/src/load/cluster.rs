@@ -1,4 +1,5 @@
-//! Decodes `spec` of a `Cluster`.
+//! Decodes `spec` of a `Cluster`. A field that could not be read has its default: the error is told, and `validate` can go
+//! on.
 
 use super::{
     fields::{Fields, Reader},
@@ -21,15 +22,15 @@ pub(super) fn decode(reader: &mut Reader, metadata: Option<Metadata<ClusterName>
     let source_namespaces = fields.or_default(reader, "sourceNamespaces", list(name));
     let namespace_prefix = fields.optional(reader, "namespacePrefix", prefix);
     let preview_domain = fields.optional(reader, "previewDomain", domain);
-    fields.end(reader)?;
+    fields.end(reader);
     let metadata = metadata?;
     Some(Cluster {
         name: metadata.name,
         labels: metadata.labels,
-        permissions: permissions?,
-        source_namespaces: source_namespaces?,
-        namespace_prefix: namespace_prefix?.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
-        preview_domain: preview_domain?,
+        permissions: permissions.unwrap_or_default(),
+        source_namespaces: source_namespaces.unwrap_or_default(),
+        namespace_prefix: namespace_prefix.flatten().unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
+        preview_domain: preview_domain.flatten(),
     })
 }
 
@@ -38,7 +39,7 @@ fn permissions(reader: &mut Reader, node: &Node) -> Option<Permissions> {
     let personal = fields.or_default(reader, "personal", boolean);
     let shared = fields.or_default(reader, "shared", boolean);
     let intercept = fields.or_default(reader, "intercept", boolean);
-    fields.end(reader)?;
+    fields.end(reader);
     Some(Permissions { personal: personal?, shared: shared?, intercept: intercept? })
 }
 

@@ -5,7 +5,10 @@ use lapdev_api::{
     kinds::{AppCatalog, Cluster, Environment},
     name::{CatalogName, ClusterName, EnvironmentName},
 };
-use std::{collections::BTreeMap, ops::Deref};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+};
 
 /// Everything that a tree declares.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub struct Config {
     pub catalogs: BTreeMap<CatalogName, Placed<AppCatalog>>,
     /// The environments that have a file.
     pub environments: BTreeMap<EnvironmentName, Placed<Environment>>,
+    /// Kind and name of what is declared but could not be read, so that references to it do not count as dangling.
+    pub(crate) unreadable: BTreeSet<(&'static str, String)>,
 }
 
 /// What a tree declares, and everything that is wrong in it. With errors the config is partial: good for pointing at
@@ -51,6 +56,9 @@ pub struct Places {
     pub path: String,
     /// The position of each field's value, by its path in the document, such as `spec.workloads[0].name`.
     pub fields: BTreeMap<String, Position>,
+    /// Whether something in the document is wrong: then fields that could not be read have their defaults, and what the
+    /// kind lacks says nothing.
+    pub partial: bool,
 }
 
 impl Places {

@@ -1,4 +1,4 @@
-//! Decodes `spec` of an `Environment`.
+//! Decodes `spec` of an `Environment`. What it can do without has its default where it could not be read.
 
 use super::{
     fields::{Fields, Reader},
@@ -39,15 +39,15 @@ pub(super) fn decode(
     let overrides = fields.or_default(reader, "overrides", list(change));
     let paused = fields.or_default(reader, "paused", boolean);
     let ttl = fields.optional(reader, "ttl", duration);
-    fields.end(reader)?;
+    fields.end(reader);
     let metadata = metadata?;
     Some(Environment {
         name: metadata.name,
         catalog: catalog?,
         placement: placement?,
-        overrides: overrides?,
-        paused: paused?,
-        ttl: ttl?,
+        overrides: overrides.unwrap_or_default(),
+        paused: paused.unwrap_or_default(),
+        ttl: ttl.flatten(),
     })
 }
 
@@ -93,7 +93,7 @@ fn branch(reader: &mut Reader, node: &Node) -> Option<BranchSelector> {
     let mut fields = Fields::of(reader, node)?;
     let repository = fields.required(reader, "repository", "owner/name", name);
     let branch = fields.required(reader, "ref", "the branch's name", name);
-    fields.end(reader)?;
+    fields.end(reader);
     Some(BranchSelector { repository: repository?, branch: branch? })
 }
 
@@ -104,7 +104,7 @@ fn change(reader: &mut Reader, node: &Node) -> Option<Override> {
     let image = fields.optional(reader, "image", filled);
     let env = fields.or_default(reader, "env", map(text));
     let patches = fields.or_default(reader, "patches", list(patch));
-    fields.end(reader)?;
+    fields.end(reader);
     Some(Override { workload: workload?, replicas: replicas?, image: image?, env: env?, patches: patches? })
 }
 

@@ -59,7 +59,8 @@ impl Reader {
     }
 
     /// The errors and the places that were read.
-    pub fn end(self) -> (Vec<Diagnostic>, Places) {
+    pub fn end(mut self) -> (Vec<Diagnostic>, Places) {
+        self.places.partial = !self.errors.is_empty();
         (self.errors, self.places)
     }
 }
@@ -144,16 +145,14 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Ends the mapping: every field that was not asked for is an error.
-    pub fn end(self, reader: &mut Reader) -> Option<()> {
-        let unknown: Vec<_> = self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str())).collect();
-        for entry in &unknown {
+    /// Ends the mapping: every field that was not asked for is an error, which the value survives.
+    pub fn end(self, reader: &mut Reader) {
+        for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str())) {
             let expected = match nearest(&entry.key, self.known.iter().copied()) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => format!("expected one of: {}", self.known.join(", ")),
             };
             reader.error::<()>(entry.at, format!("unknown field {}", quoted(&entry.key)), expected);
         }
-        unknown.is_empty().then_some(())
     }
 }

@@ -60,6 +60,13 @@ fn group(version: &str) -> &str {
     version.split('/').next().unwrap_or_default()
 }
 
+/// Kind and name that a document declares, as far as they can be told.
+pub(super) fn declares(document: &Node) -> Option<(&'static str, String)> {
+    let kind = document.get("kind")?.value.as_str()?;
+    let name = document.get("metadata")?.value.get("name")?.value.as_str()?;
+    Some((KINDS.into_iter().find(|known| *known == kind)?, name.to_owned()))
+}
+
 /// Decodes one document of ours.
 pub(super) fn decode(path: &str, document: &Node) -> (Option<Declared>, Vec<Diagnostic>, Places) {
     let mut reader = Reader::new(path);
@@ -79,7 +86,7 @@ fn envelope(reader: &mut Reader, document: &Node) -> Option<Declared> {
         "AppCatalog" => parts(reader, &mut fields, catalog::decode).map(Declared::Catalog),
         _ => parts(reader, &mut fields, environment::decode).map(Declared::Environment),
     };
-    fields.end(reader)?;
+    fields.end(reader);
     declared
 }
 
@@ -127,6 +134,6 @@ fn metadata<N: FromStr<Err = NameError>>(reader: &mut Reader, node: &Node) -> Op
     let mut fields = Fields::of(reader, node)?;
     let name = fields.required(reader, "name", "a name", scalars::name);
     let labels = fields.or_default(reader, "labels", map(text));
-    fields.end(reader)?;
+    fields.end(reader);
     Some(Metadata { name: name?, labels: labels? })
 }

@@ -67,7 +67,10 @@ fn load_file(loaded: &mut Loaded, path: &str, content: &[u8], scope: Scope) {
         let (declared, errors, mut places) = kind::decode(path, document);
         places.fields.insert(String::new(), document.at);
         loaded.errors.extend(errors);
-        loaded.errors.extend(declared.and_then(|declared| add(&mut loaded.config, declared, places)));
+        match declared {
+            Some(declared) => loaded.errors.extend(add(&mut loaded.config, declared, places)),
+            None => loaded.config.unreadable.extend(kind::declares(document)),
+        }
     }
 }
 

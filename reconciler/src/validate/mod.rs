@@ -4,6 +4,8 @@
 //! [`validate`] judges the kinds alone, [`check_objects`] a catalog's rendered objects against them, and [`check_tree`]
 //! is the whole way from a tree's files, for `lapdev validate` and for each config commit alike.
 
+mod catalog;
+mod environment;
 mod kinds;
 mod objects;
 mod scope;

@@ -165,6 +165,41 @@ fn everything_that_dangles_is_told_with_what_there_is() {
 }
 
 #[test]
+fn an_error_in_one_kind_raises_no_false_ones_elsewhere_and_hides_none() {
+    let rows: Vec<(MemoryFileSystem, &[&str])> = vec![
+        // The catalog cannot be read at all: what refers to it does not dangle.
+        (
+            with("lapdev/catalog.yaml", CATALOG, "{path: apps/shop}", "{path: /}"),
+            &[
+                "lapdev/catalog.yaml:5:18: `/` leads out of the repository; expected a folder relative to the repository's root, such as apps/shop",
+            ],
+        ),
+        // Of the cluster a part is known; permissions and preview domain are not judged.
+        (
+            with("lapdev/cluster.yaml", CLUSTER, "shared: true", "shared: 1")
+                .with("lapdev/staging.yaml", ENVIRONMENT.replace("catalog: shop", "catalog: shp")),
+            &[
+                "lapdev/catalog.yaml:11:11: environment `staging` is of catalog `shp`; expected a Shared environment of catalog `shop`; there is none",
+                "lapdev/cluster.yaml:5:25: `spec.permissions.shared` is a number; expected true or false",
+                "lapdev/staging.yaml:6:12: there is no catalog `shp`; did you mean `shop`?",
+            ],
+        ),
+        // The catalog has errors, and its objects are looked at all the same.
+        (
+            with("lapdev/catalog.yaml", CATALOG, "repository: acme/shop, image", "repository: shop, image")
+                .with("lapdev/staging.yaml", ENVIRONMENT.replace("workload: web", "workload: wbe"))
+                .with("apps/shop/z.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"),
+            &[
+                "apps/shop/z.yaml:1:1: Namespace `shop` is cluster-scoped; expected namespaced objects only; install it outside of lapdev",
+                "lapdev/catalog.yaml:7:31: `shop` is not a legal repository; expected owner/name",
+                "lapdev/staging.yaml:9:18: the catalog has no workload `wbe`; did you mean `web`?",
+            ],
+        ),
+    ];
+    assert_rows(&rows);
+}
+
+#[test]
 fn what_is_not_permitted_or_means_nothing_is_told() {
     let long = format!("name: {}", "s".repeat(60));
     let rows: Vec<(MemoryFileSystem, &[&str])> = vec![

@@ -1,7 +1,7 @@
 //! Whether the workloads, containers, services and ports that a catalog and its environments name are among the
 //! catalog's objects.
 
-use super::expected_one_of;
+use super::{expected_one_of, kinds::Wrong};
 use crate::load::{Config, Diagnostic, Placed};
 use lapdev_api::kinds::{AppCatalog, Port};
 use lapdev_kustomize::Object;
@@ -33,8 +33,6 @@ pub(super) fn check(config: &Config, catalog: &Placed<AppCatalog>, objects: &[Ob
         }
     }
 }
-
-type Wrong = (String, String);
 
 /// The Deployment or StatefulSet of a name.
 fn workload<'o>(objects: &'o [Object], name: &str) -> Result<&'o Object, Wrong> {
