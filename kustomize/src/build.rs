@@ -6,6 +6,7 @@ use crate::error::{Error, Place, Problem};
 use crate::field_spec::FieldSpecs;
 use crate::fields::names::{self, Affix};
 use crate::fields::namespace::Move;
+use crate::fields::vars::Vars;
 use crate::fields::{configurations, generators, pairs, patches, transformers};
 use crate::finish;
 use crate::kustomization::{self, Kustomization, Text};
@@ -22,7 +23,7 @@ pub fn render(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, E
     let mut build = Build { source, visited: Vec::new(), defaults: Rc::new(FieldSpecs::default()) };
     let mut all = build.start();
     build.accumulate(&root, &kustomization, &mut all)?;
-    finish::finish(all.list, &kustomization, &all.specs, source)
+    finish::finish(all.list, &all.vars, &kustomization, &all.specs, source)
 }
 
 /// Whether a directory has a kustomization file.
@@ -35,6 +36,7 @@ pub fn has_kustomization(source: Source<'_>, directory: &TreePath) -> Result<boo
 struct Accumulated {
     list: ResourceList,
     specs: Rc<FieldSpecs>,
+    vars: Vars,
 }
 
 struct Build<'s> {
@@ -46,7 +48,7 @@ struct Build<'s> {
 
 impl Build<'_> {
     fn start(&self) -> Accumulated {
-        Accumulated { list: ResourceList::default(), specs: Rc::clone(&self.defaults) }
+        Accumulated { list: ResourceList::default(), specs: Rc::clone(&self.defaults), vars: Vars::default() }
     }
 
     /// Adds what a kustomization yields to a list that holds its parent's objects if it is a component.
@@ -74,6 +76,9 @@ impl Build<'_> {
         transformers::apply(configs, self.source, directory, &mut all.list)?;
         let configs = self.configs(directory, &kustomization.validators)?;
         transformers::validate(configs, self.source, directory, &mut all.list)?;
+        if !kustomization.vars.is_empty() {
+            all.vars.add(&kustomization.vars, &mut all.list)?;
+        }
         self.visited.pop();
         Ok(())
     }
@@ -114,6 +119,7 @@ impl Build<'_> {
             let conflict = |why| Error::new(entry.place.clone(), Problem::Invalid(why));
             Rc::make_mut(&mut all.specs).add(&inner.specs).map_err(conflict)?;
         }
+        all.vars.merge(&inner.vars)?;
         all.list.append_all(inner.list.into_items())
     }
 
@@ -193,7 +199,7 @@ impl Build<'_> {
         all: &mut Accumulated,
     ) -> Result<(), Error> {
         let source = self.source;
-        let Accumulated { list, specs } = all;
+        let Accumulated { list, specs, .. } = all;
         patches::apply_strategic_merge(&kustomization.patches_strategic_merge, source, directory, list)?;
         for patch in &kustomization.patches {
             patch.apply(source, directory, list)?;

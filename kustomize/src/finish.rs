@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::field_spec::{FieldSpec, FieldSpecs};
 use crate::fields::pairs;
+use crate::fields::vars::Vars;
 use crate::generate;
 use crate::kustomization::Kustomization;
 use crate::name_reference;
@@ -25,12 +26,14 @@ const LEGACY: [&str; 3] = ["config.kubernetes.io/index", "config.kubernetes.io/p
 /// Turns accumulated objects into the output.
 pub fn finish(
     mut list: ResourceList,
+    vars: &Vars,
     root: &Kustomization,
     specs: &FieldSpecs,
     source: Source<'_>,
 ) -> Result<Vec<Object>, Error> {
     generate::add_hashes(&mut list);
     name_reference::apply(&mut list, specs)?;
+    vars.resolve(&mut list, &specs.var_references)?;
     list.items_mut().retain(|resource| !is_local(resource));
     list.check_unique()?;
     if source.options.managed_by_label || root.managed_by_label {

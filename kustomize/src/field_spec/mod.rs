@@ -70,7 +70,7 @@ impl Default for FieldSpecs {
             common_annotations: rows(defaults::COMMON_ANNOTATIONS),
             images: rows(defaults::IMAGES),
             replicas: rows(defaults::REPLICAS),
-            var_references: Vec::new(),
+            var_references: rows(defaults::VAR_REFERENCES),
             name_references: defaults::NAME_REFERENCES.iter().map(references).collect(),
         }
     }

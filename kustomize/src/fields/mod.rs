@@ -17,6 +17,7 @@ pub mod secret_generator;
 pub mod sort_options;
 pub mod transformers;
 pub mod value_add;
+pub mod vars;
 
 use crate::error::Error;
 use crate::field_spec::FieldSpec;

@@ -16,6 +16,7 @@ use crate::fields::replacements;
 use crate::fields::replicas::Replica;
 use crate::fields::secret_generator::SecretGenerator;
 use crate::fields::sort_options::Order;
+use crate::fields::vars::Var;
 use std::collections::BTreeMap;
 
 /// A decoded kustomization file.
@@ -38,6 +39,7 @@ pub struct Kustomization {
     pub common_annotations: BTreeMap<String, String>,
     pub replicas: Vec<Replica>,
     pub images: Vec<Image>,
+    pub vars: Vec<Var>,
     pub generators: Vec<Text>,
     pub transformers: Vec<Text>,
     pub validators: Vec<Text>,
@@ -92,7 +94,6 @@ const FIELDS: &[&str] = &[
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("openapi", ""),
     ("crds", ""),
-    ("vars", "; use `patches`"),
     ("helmGlobals", "; render the chart to files and list them under `resources`"),
     ("helmCharts", "; render the chart to files and list them under `resources`"),
     ("helmChartInflationGenerator", "; render the chart to files and list them under `resources`"),
@@ -130,6 +131,7 @@ impl Kustomization {
             replicas: fields.list("replicas", Replica::decode)?,
             images,
             replacements: fields.list("replacements", replacements::Entry::decode)?,
+            vars: fields.list("vars", Var::decode)?,
             generators: fields.texts("generators")?,
             transformers: fields.texts("transformers")?,
             validators: fields.texts("validators")?,

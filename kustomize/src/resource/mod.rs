@@ -28,6 +28,8 @@ pub struct Resource {
     pub behavior: Behavior,
     /// Whether the name gets a hash of the content in the end.
     pub needs_hash: bool,
+    /// The variables that take their value from this object.
+    pub vars: Vec<String>,
     /// Where the text had a key without a value, which is less than a written `null`: the first
     /// strategic merge drops it.
     pub valueless: Vec<String>,
@@ -60,6 +62,7 @@ impl Resource {
             suffixes: Vec::new(),
             behavior: Behavior::Create,
             needs_hash: false,
+            vars: Vec::new(),
             valueless: Vec::new(),
         }
     }
@@ -146,6 +149,7 @@ impl Resource {
         self.previous.clone_from(&older.previous);
         self.prefixes.clone_from(&older.prefixes);
         self.suffixes.clone_from(&older.suffixes);
+        self.vars.clone_from(&older.vars);
     }
 
     /// Whether the identity is one that the object has or had.
