@@ -48,6 +48,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// All headers of one request, in bytes.
     pub header_bytes: usize,
+    /// A client that takes nothing of an answer, or sends nothing of a request's body, for so long is dropped.
+    pub stall_timeout: Duration,
     /// How long a shutdown waits for requests that are under way.
     pub drain: Duration,
 }
@@ -58,6 +60,7 @@ impl Default for Limits {
             connections: 8192,
             header_timeout: Duration::from_secs(15),
             header_bytes: 64 << 10,
+            stall_timeout: Duration::from_secs(120),
             drain: Duration::from_secs(10),
         }
     }

@@ -65,19 +65,21 @@ pub(super) async fn dial(settings: &TunnelSettings, epoch: u64) -> Result<Socket
 
 async fn open(settings: &TunnelSettings, epoch: u64) -> Result<Socket, DialError> {
     let address = || DialError::Address(settings.url.to_string());
-    let target: Uri = settings.url.as_str().parse().map_err(|_| address())?;
+    let secure = match settings.url.scheme() {
+        "https" | "wss" => true,
+        "http" | "ws" => false,
+        _ => return Err(address()),
+    };
     let host = settings.url.host_str().ok_or_else(address)?;
     let port = settings.url.port_or_known_default().ok_or_else(address)?;
+    let scheme = if secure { "https" } else { "http" };
+    let target: Uri = format!("{scheme}://{host}:{port}/").parse().map_err(|_| address())?;
     let stream = match settings.proxy.intercept(&target) {
         Some(proxy) => through_proxy(&proxy, host, port).await?,
         None => connect(host, port).await?,
     };
-    let stream = match settings.url.scheme() {
-        "https" | "wss" => tls(stream, host, client_config(settings)?).await?,
-        "http" | "ws" => stream,
-        _ => return Err(address()),
-    };
-    upgrade(stream, settings, epoch).await
+    let stream = if secure { tls(stream, host, client_config(settings)?).await? } else { stream };
+    upgrade(stream, settings, epoch, secure).await
 }
 
 async fn connect(host: &str, port: u16) -> Result<Box<dyn Connection>, DialError> {
@@ -160,14 +162,19 @@ fn tls_config(ca_file: Option<&PathBuf>) -> Result<rustls::ClientConfig, DialErr
     Ok(config)
 }
 
-async fn upgrade(stream: Box<dyn Connection>, settings: &TunnelSettings, epoch: u64) -> Result<Socket, DialError> {
+async fn upgrade(
+    stream: Box<dyn Connection>,
+    settings: &TunnelSettings,
+    epoch: u64,
+    secure: bool,
+) -> Result<Socket, DialError> {
     let handshake = |error| DialError::Handshake(Box::new(error));
-    let path = format!("{}{TUNNEL_PATH}", settings.url.path().trim_end_matches('/'));
-    let mut url = settings.url.clone();
-    url.set_path(&path);
-    url.set_query(None);
-    let websocket = url.as_str().replacen("http", "ws", 1);
-    let mut request = websocket.as_str().into_client_request().map_err(handshake)?;
+    let url = &settings.url;
+    let scheme = if secure { "wss" } else { "ws" };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let (host, path) = (url.host_str().unwrap_or_default(), url.path().trim_end_matches('/'));
+    let websocket = format!("{scheme}://{host}{port}{path}{TUNNEL_PATH}");
+    let mut request = websocket.into_client_request().map_err(handshake)?;
     let headers = request.headers_mut();
     headers.insert(header::AUTHORIZATION, bearer(settings).await?);
     headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));

@@ -22,6 +22,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 const INVENTORY_PATIENCE: Duration = Duration::from_secs(60);
+/// What a session started ends with it, at once; more would be a defect, and must not hold up the next session.
+const TASKS_PATIENCE: Duration = Duration::from_secs(10);
 /// Bundles that are unpacked at once; each may be as large as `MAX_BUNDLE`.
 const BUNDLES_AT_ONCE: usize = 2;
 
@@ -85,7 +87,9 @@ pub(super) async fn run(
     };
     session.ended.cancel();
     session.tasks.close();
-    session.tasks.wait().await;
+    if tokio::time::timeout(TASKS_PATIENCE, session.tasks.wait()).await.is_err() {
+        tracing::error!(left = session.tasks.len(), "tasks of an ended session do not end");
+    }
     ended
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    body::Holding,
+    body::{Holding, Moving},
     headers::{self, Client},
     trace, upgrade,
 };
@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Response, Uri, Version};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use lapdev_api::{bundle::DialTarget, kinds::Port, record::EnvironmentRecord, wire::ERROR_HEADER};
-use lapdev_tunnel::body::{Body, BoxError};
+use lapdev_tunnel::body::Body;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -33,7 +33,8 @@ pub(super) async fn forward(
 ) -> Result<Response<Body>, Failure> {
     let place = place(session).await?;
     let switch = upgrade::requested(&mut request);
-    let mut outgoing = prepare(record, target, client, request)?;
+    let stall = hub.settings.limits.stall_timeout;
+    let mut outgoing = prepare(record, target, client, request, stall)?;
     if let Some(switch) = &switch {
         switch.ask(&mut outgoing);
     }
@@ -63,6 +64,7 @@ fn prepare(
     target: &DialTarget,
     client: &Client<'_>,
     request: Request<Incoming>,
+    stall: Duration,
 ) -> Result<Request<Body>, Failure> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().cloned().ok_or(Failure::Illegal)?;
@@ -72,7 +74,7 @@ fn prepare(
     parts.extensions.clear();
     headers::outgoing(&mut parts.headers, client, name(record, target)?);
     trace::write(&mut parts.headers, record.identity.branch.as_ref().map(|branch| &branch.key));
-    Ok(Request::from_parts(parts, body.map_err(BoxError::from).boxed_unsync()))
+    Ok(Request::from_parts(parts, Moving::new(body, stall).boxed_unsync()))
 }
 
 /// The target's name in the tunnel.

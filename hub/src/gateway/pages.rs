@@ -4,7 +4,7 @@ use super::Failure;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use lapdev_api::{
     record::EnvironmentRecord,
-    status::{EnvironmentStatus, Health},
+    status::{EnvironmentStatus, Health, Phase},
 };
 use lapdev_tunnel::body::{self, Body};
 use std::fmt::Write;
@@ -81,7 +81,12 @@ pub(super) fn failed(record: &EnvironmentRecord, status: Option<&EnvironmentStat
             vec![sentence(&failure.to_string())],
         ),
         Failure::Agent { status: code, cause } => match status {
-            Some(status) if status.phase != lapdev_api::status::Phase::Ready => not_ready(record, status),
+            Some(status) if status.phase != Phase::Ready => not_ready(record, status),
+            Some(status) if status.generation < record.generation => {
+                let line =
+                    format!("Generation {} was published; its cluster has not applied it yet.", record.generation);
+                Page::waiting(format!("{name} is being changed"), vec![line])
+            }
             None => {
                 Page::waiting(format!("{name} is being made"), vec!["Its cluster has not reported yet.".to_owned()])
             }

@@ -3,7 +3,7 @@
 //! A client that does not speak is dropped at each step: in the TLS handshake, before its first request, and within a
 //! request's headers.
 
-use super::tls::Certificates;
+use super::{stall::Stall, tls::Certificates};
 use crate::dispatch::Dispatch;
 use hyper::{
     Request, Response,
@@ -46,6 +46,7 @@ pub(super) async fn serve<S: Routes>(
 ) {
     // Latency matters more than full packets, and only for latency would a failure be felt.
     let _ = stream.set_nodelay(true);
+    let stream = Stall::new(stream, context.dispatch.hub().settings.limits.stall_timeout);
     let Some(certificates) = certificates else { return http(stream, false, peer, context).await };
     let patience = context.dispatch.hub().settings.limits.header_timeout;
     let handshake = tokio::time::timeout(patience, certificates.acceptor().accept(stream));

@@ -3,6 +3,7 @@
 //! Order of the end: no new connections; requests that are under way have their time; agents are told "restart".
 
 mod connection;
+mod stall;
 mod tls;
 
 use crate::{

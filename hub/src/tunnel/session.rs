@@ -21,6 +21,8 @@ use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+/// What a session started ends with it, at once; more would be a defect, and must not hold up a restart.
+const TASKS_PATIENCE: Duration = Duration::from_secs(10);
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why this side ends a session.
@@ -84,7 +86,9 @@ async fn upgraded(hub: &Hub, upgrade: OnUpgrade, admitted: &Admitted) {
         () = work => unreachable!("pending"),
     };
     tasks.close();
-    tasks.wait().await;
+    if tokio::time::timeout(TASKS_PATIENCE, tasks.wait()).await.is_err() {
+        tracing::error!(left = tasks.len(), "tasks of an ended session do not end");
+    }
     tracing::info!(reason = %ended, "the session ended");
 }
 
