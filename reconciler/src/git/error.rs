@@ -41,7 +41,7 @@ pub enum GitError {
         source: git2::Error,
     },
     /// The remote wants credentials, or refuses ours.
-    #[error("{url} refuses access; check the [git] credentials for it and what they permit")]
+    #[error("{url} refuses access; check the configured token and that it may read this repository's contents")]
     Unauthorized {
         /// The repository.
         url: String,
@@ -55,7 +55,7 @@ pub enum GitError {
         after: Duration,
     },
     /// More was sent than allowed.
-    #[error("{url} sends more than {limit} bytes; raise [git] max_fetch_bytes if this is expected")]
+    #[error("{url} sends more than the {limit} bytes that one fetch may bring; is this the right repository?")]
     TooMuch {
         /// The repository.
         url: String,
@@ -63,7 +63,7 @@ pub enum GitError {
         limit: u64,
     },
     /// A token or certificate file that cannot be read.
-    #[error("cannot read {path}, which the [git] settings name")]
+    #[error("cannot read {path}, which the settings name")]
     SettingFile {
         /// The file.
         path: PathBuf,
@@ -72,7 +72,7 @@ pub enum GitError {
         source: std::io::Error,
     },
     /// libgit2 refuses a setting.
-    #[error("git does not accept the [git] settings; check ca_file")]
+    #[error("git does not accept the settings; check that ca_file holds certificates in PEM")]
     Settings(#[source] git2::Error),
     /// A commit, tree or blob that the mirror does not hold.
     #[error("{what} {id} is not in the mirror; fetch it first")]

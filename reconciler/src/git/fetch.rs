@@ -3,24 +3,22 @@
 //! Refs are written by hand and last, from the listing itself, so that they are never ahead of the objects and a killed
 //! or overdue fetch leaves those of before.
 
-use super::{GitError, Listing, Refs, RepositoryUrl, repair};
-use git2::{
-    AutotagOption, CertificateCheckStatus, Cred, CredentialType, Direction, ErrorClass, ErrorCode, FetchOptions, Oid,
-    ProxyOptions, Reference, RemoteCallbacks, RemoteHead, Repository,
+use super::{
+    GitError, Listing, RepositoryUrl,
+    listing::{ByName, HEADS, Heads, pull_number, pull_ref},
+    repair,
 };
-use lapdev_api::name::{BranchRef, Commit};
+use git2::{
+    AutotagOption, CertificateCheckStatus, Cred, CredentialType, Direction, ErrorClass, ErrorCode, FetchOptions,
+    ProxyOptions, RemoteCallbacks, Repository,
+};
 use std::{
     cell::Cell,
-    collections::{BTreeMap, BTreeSet},
-    panic::{AssertUnwindSafe, catch_unwind},
+    collections::BTreeSet,
     path::PathBuf,
     sync::Mutex,
     time::{Duration, Instant},
 };
-
-const HEADS: &str = "refs/heads/";
-/// A remote with more unreadable branch names than this is not worth listening to.
-const MAX_ILLEGAL: usize = 100;
 
 /// What to fetch, and how long and how much at most.
 pub(super) struct Job {
@@ -41,7 +39,6 @@ pub(super) struct Done {
 }
 
 type Credential = Option<(String, String)>;
-type ByName = BTreeMap<String, Oid>;
 
 /// Runs a job to its end, in the calling thread.
 pub(super) fn run(job: &Job, credential: &Credential) -> Result<Done, GitError> {
@@ -53,7 +50,7 @@ pub(super) fn run(job: &Job, credential: &Credential) -> Result<Done, GitError> 
 
     let mut remote = repository.remote_anonymous(job.url.as_str()).map_err(failed)?;
     let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks()), Some(proxy())).map_err(failed)?;
-    let theirs = Heads::read(connection.list().map_err(failed)?, job).map_err(failed)?;
+    let theirs = Heads::read(connection.list().map_err(failed)?, &job.pulls).map_err(failed)?;
     let ours = job.own_refs(repository)?;
     if theirs.branches.is_empty() && ours.keys().any(|name| name.starts_with(HEADS)) {
         let had = ours.keys().filter(|name| name.starts_with(HEADS)).count();
@@ -174,82 +171,4 @@ impl Job {
         }
         Ok(())
     }
-}
-
-fn pull_ref(number: u64) -> String {
-    format!("refs/pull/{number}/head")
-}
-
-fn pull_number(name: &str) -> Option<u64> {
-    name.strip_prefix("refs/pull/")?.strip_suffix("/head")?.parse().ok()
-}
-
-/// A complete listing, still with libgit2's ids.
-#[derive(Default)]
-struct Heads {
-    branches: BTreeMap<BranchRef, Oid>,
-    pulls: BTreeMap<u64, Oid>,
-    default_branch: Option<BranchRef>,
-    illegal: usize,
-}
-
-impl Heads {
-    fn read(list: &[RemoteHead<'_>], job: &Job) -> Result<Self, git2::Error> {
-        let mut heads = Self::default();
-        let mut head: Option<(Oid, Option<String>)> = None;
-        for entry in list {
-            match name_and_target(entry) {
-                Some((name, target)) if name == "HEAD" => head = Some((entry.oid(), target)),
-                Some((name, _)) => heads.add(&name, entry.oid(), job),
-                None => heads.illegal += 1,
-            }
-            if heads.illegal > MAX_ILLEGAL {
-                return Err(git2::Error::from_str("too many branches with names that are not legal"));
-            }
-        }
-        heads.default_branch = head.and_then(|(id, target)| heads.guess_default(id, target));
-        Ok(heads)
-    }
-
-    fn add(&mut self, name: &str, id: Oid, job: &Job) {
-        if let Some(branch) = name.strip_prefix(HEADS) {
-            match branch.parse() {
-                Ok(branch) if Reference::is_valid_name(name) => drop(self.branches.insert(branch, id)),
-                _ => self.illegal += 1,
-            }
-        } else if let Some(number) = pull_number(name).filter(|n| job.pulls.contains(n)) {
-            self.pulls.insert(number, id);
-        }
-    }
-
-    /// The branch that HEAD names; servers without symref support leave its commit to guess by, as git does.
-    fn guess_default(&self, id: Oid, target: Option<String>) -> Option<BranchRef> {
-        if let Some(named) = target.and_then(|t| t.strip_prefix(HEADS)?.parse().ok()) {
-            return Some(named);
-        }
-        let same = || self.branches.iter().filter(|(_, head)| **head == id).map(|(name, _)| name);
-        let usual = same().find(|name| matches!(name.as_str(), "main" | "master"));
-        usual.or_else(|| same().next()).cloned()
-    }
-
-    fn by_name(&self) -> ByName {
-        let branches = self.branches.iter().map(|(name, id)| (format!("{HEADS}{name}"), *id));
-        branches.chain(self.pulls.iter().map(|(number, id)| (pull_ref(*number), *id))).collect()
-    }
-
-    fn into_refs(self) -> Refs {
-        let branches = self.branches.into_iter().map(|(name, id)| (name, commit(id))).collect();
-        let pulls = self.pulls.into_iter().map(|(number, id)| (number, commit(id))).collect();
-        Refs::new(branches, pulls, self.default_branch, self.illegal)
-    }
-}
-
-/// git2 panics on a name that is not UTF-8 and has no other way to read it; the remote chooses its names.
-fn name_and_target(head: &RemoteHead<'_>) -> Option<(String, Option<String>)> {
-    let read = || (head.name().to_owned(), head.symref_target().map(str::to_owned));
-    catch_unwind(AssertUnwindSafe(read)).ok()
-}
-
-pub(super) fn commit(id: Oid) -> Commit {
-    id.to_string().parse().expect("an object id is 40 lower-case hexadecimal digits")
 }

@@ -259,7 +259,7 @@ async fn a_server_that_hangs_costs_one_deadline_and_does_not_block_others() {
         None
     });
     let home = TempDir::new().expect("a temporary folder");
-    let settings = GitSettings { deadline: Duration::from_millis(300), concurrency: 2, ..settings() };
+    let settings = GitSettings { deadline: Duration::from_millis(100), concurrency: 2, ..settings() };
     let mirrors = with_settings(&home, settings);
     let begin = Instant::now();
     let error = mirrors.fetch(&server.url(), &BTreeSet::new()).await.expect_err("it hangs");

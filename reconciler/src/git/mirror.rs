@@ -1,6 +1,6 @@
 //! Reads from a mirror's object database. Blocking, local, never the network.
 
-use super::{GitError, GitTree, fetch::commit};
+use super::{GitError, GitTree, listing::commit};
 use crate::load::Globs;
 use git2::{Diff, DiffOptions, ErrorCode, ObjectType, Oid, Repository, Tree};
 use jiff::Timestamp;

@@ -1,13 +1,13 @@
 //! The folder of mirrors, and fetching into it: deadlines, bounds and hand-over between async callers and libgit2,
 //! which blocks.
 
-use super::{GitError, GitSettings, Listing, Mirror, RepositoryUrl, fetch, repair};
+use super::{FIRST_FETCH, GitError, GitSettings, Listing, Mirror, RepositoryUrl, fetch, repair};
 use lapdev_api::digest::short_hash;
 use std::{
     collections::{BTreeSet, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
 
@@ -57,21 +57,17 @@ impl Mirrors {
     /// Whenever the listing or the transfer did not end well within the deadline. None of them says that anything is
     /// gone; the mirror keeps what it had.
     pub async fn fetch(&self, url: &RepositoryUrl, pulls: &BTreeSet<u64>) -> Result<Fetched, GitError> {
-        let after = self.0.settings.deadline;
-        let work = self.fetch_unbounded(url, pulls, Instant::now() + after);
+        let after = self.0.deadline(url);
+        let work = self.fetch_unbounded(self.job(url, pulls, after));
         let passed = |_| GitError::Deadline { url: url.to_string(), after };
         tokio::time::timeout(after, work).await.map_err(passed)?
     }
 
-    async fn fetch_unbounded(
-        &self,
-        url: &RepositoryUrl,
-        pulls: &BTreeSet<u64>,
-        deadline: Instant,
-    ) -> Result<Fetched, GitError> {
-        let stopped = || GitError::Stopped { url: url.to_string() };
+    async fn fetch_unbounded(&self, job: fetch::Job) -> Result<Fetched, GitError> {
+        let url = job.url.to_string();
+        let stopped = || GitError::Stopped { url: url.clone() };
         let slot = self.0.slots.clone().acquire_owned().await.map_err(|_| stopped())?;
-        let (inner, job) = (self.0.clone(), self.job(url, pulls, deadline));
+        let inner = self.0.clone();
         let task = tokio::task::spawn_blocking(move || {
             // Held by the thread, so that it bounds threads and not callers.
             let _slot = slot;
@@ -98,13 +94,13 @@ impl Mirrors {
         repair::remove(&path).map_err(|source| GitError::Folder { path, source })
     }
 
-    fn job(&self, url: &RepositoryUrl, pulls: &BTreeSet<u64>, deadline: Instant) -> fetch::Job {
+    fn job(&self, url: &RepositoryUrl, pulls: &BTreeSet<u64>, after: Duration) -> fetch::Job {
         fetch::Job {
             url: url.clone(),
             path: self.0.path(url),
             pulls: pulls.clone(),
-            deadline,
-            after: self.0.settings.deadline,
+            deadline: Instant::now() + after,
+            after,
             limit: self.0.settings.max_fetch_bytes,
         }
     }
@@ -121,6 +117,13 @@ impl Inner {
             .mirror(&job.url)?
             .ok_or_else(|| GitError::Missing { what: "repository", id: job.path.display().to_string() })?;
         Ok(Fetched { mirror, listing: done.listing, changed: done.changed })
+    }
+
+    /// Refs are written last, so a mirror without any was never fetched to its end.
+    fn deadline(&self, url: &RepositoryUrl) -> Duration {
+        let heads = self.path(url).join("refs/heads");
+        let fetched = std::fs::read_dir(heads).is_ok_and(|mut heads| heads.next().is_some());
+        self.settings.deadline.saturating_mul(if fetched { 1 } else { FIRST_FETCH })
     }
 
     fn mirror(&self, url: &RepositoryUrl) -> Result<Option<Mirror>, GitError> {

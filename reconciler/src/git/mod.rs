@@ -6,6 +6,7 @@
 
 mod error;
 mod fetch;
+mod listing;
 mod mirror;
 mod mirrors;
 mod refs;
@@ -25,6 +26,6 @@ pub use error::GitError;
 pub use mirror::{CommitInfo, Mirror};
 pub use mirrors::{Fetched, Mirrors};
 pub use refs::{Listing, Refs};
-pub use settings::{Credential, GitSettings};
+pub use settings::{Credential, FIRST_FETCH, GitSettings};
 pub use tree::{GitTree, MAX_FILE};
 pub use url::RepositoryUrl;

@@ -4,10 +4,14 @@
 use super::{GitError, RepositoryUrl};
 use std::{path::PathBuf, sync::OnceLock, time::Duration};
 
+/// How many deadlines a repository's first fetch may take.
+pub const FIRST_FETCH: u32 = 10;
+
 /// How repositories are reached.
 #[derive(Debug, Clone)]
 pub struct GitSettings {
-    /// A fetch, listing included, that takes longer is given up.
+    /// A fetch, listing included, that takes longer is given up. The first one of a repository, which brings its whole
+    /// history, may take [`FIRST_FETCH`] times as long, or a large one would never come.
     pub deadline: Duration,
     /// A server that is silent for longer is given up. Per process: the first settings win.
     pub silence: Duration,

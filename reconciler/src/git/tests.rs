@@ -60,7 +60,7 @@ impl Origin {
         let id =
             self.repository.commit(None, &who, &who, "A subject\n\nand a body", &tree, &parents).expect("a commit");
         self.point(branch, id);
-        fetch::commit(id)
+        listing::commit(id)
     }
 
     pub fn point(&self, branch: &str, id: Oid) {
@@ -262,7 +262,7 @@ async fn a_commit_that_is_not_there_is_a_typed_error() {
     let first = origin.commit("main", &[], &[("a", Some("1"))]);
     let home = TempDir::new().expect("a temporary folder");
     let mirror = fetch(&mirrors(home.path()), &origin).await.mirror;
-    let blob = fetch::commit(origin.repository.blob(b"1").expect("a blob"));
+    let blob = listing::commit(origin.repository.blob(b"1").expect("a blob"));
     let absent: Commit = "1".repeat(40).parse().expect("legal");
     let sha256: Commit = "1".repeat(64).parse().expect("legal");
     for id in [blob, absent, sha256] {

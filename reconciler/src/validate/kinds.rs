@@ -18,7 +18,7 @@ pub fn validate(config: &Config) -> Vec<Diagnostic> {
 }
 
 /// Whether a kind of this name is declared, though it could not be read: what refers to it does not dangle.
-pub(super) fn is_unreadable(config: &Config, kind: &'static str, name: impl ToString) -> bool {
+pub(super) fn is_unreadable(config: &Config, kind: &'static str, name: &impl ToString) -> bool {
     config.unreadable.contains(&(kind, name.to_string()))
 }
 
