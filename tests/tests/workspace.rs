@@ -1,6 +1,10 @@
 //! Facts about the repository itself: which crate may know which, what the examples and charts yield.
 #![allow(missing_docs, reason = "a test binary has no readers of its documentation")]
 
+use lapdev_tests::{
+    cluster::ApiCluster,
+    stage::{Error, Program, chart},
+};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +12,7 @@ use std::{
     process::Command,
 };
 
-type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+type Result<T = ()> = std::result::Result<T, Error>;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is a folder of the workspace")
@@ -36,7 +40,7 @@ fn crates_depend_only_in_the_directions_that_the_design_draws() -> Result {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("api", &[][..]),
         ("kustomize", &[]),
-        ("tunnel", &[]),
+        ("tunnel", &["api"]),
         ("store", &["api"]),
         ("forge", &["api"]),
         ("agent", &["api", "tunnel"]),
@@ -58,5 +62,83 @@ fn crates_depend_only_in_the_directions_that_the_design_draws() -> Result {
         }
     }
     assert_eq!(actual.len(), allowed.len() + 1, "a crate that this test names is gone");
+    Ok(())
+}
+
+/// Runs one of our programs; its stdout, or its complaint.
+fn run(program: Program, arguments: &[&str]) -> Result<String> {
+    let output = Command::new(program.path()?).args(arguments).current_dir(root()).output()?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    match output.status.success() {
+        true => Ok(text(output.stdout)),
+        false => Err(format!("{arguments:?}: {}{}", text(output.stdout), text(output.stderr)).into()),
+    }
+}
+
+#[test]
+fn the_example_config_repository_is_valid() -> Result {
+    run(Program::Lapdev, &["validate", "examples/shop/config"]).map(drop)
+}
+
+#[test]
+fn the_examples_catalog_renders_five_deployments_and_five_services() -> Result {
+    let objects = run(Program::Lapdev, &["render", "examples/shop/config/apps/shop"])?;
+    for (kind, count) in [("Deployment", 5), ("Service", 5), ("ConfigMap", 1)] {
+        assert_eq!(objects.matches(&format!("\nkind: {kind}\n")).count(), count, "{kind}");
+    }
+    Ok(())
+}
+
+#[test]
+fn validate_names_every_error_of_a_tree_with_its_place_and_exits_1() -> Result {
+    let folder = tempfile::tempdir()?;
+    std::fs::create_dir(folder.path().join("lapdev"))?;
+    let file = |name: &str, spec: &str| {
+        let head = format!("apiVersion: lapdev.dev/v1alpha1\nkind: Environment\nmetadata: {{name: {name}}}\nspec:\n");
+        std::fs::write(folder.path().join(format!("lapdev/{name}.yaml")), head + spec)
+    };
+    file("typo", "  type: Shared\n  catalogue: shop\n  cluster: dev\n")?;
+    file("dangling", "  type: Shared\n  catalog: shop\n  cluster: dev\n")?;
+    let output = Command::new(Program::Lapdev.path()?).arg("validate").arg(folder.path()).output()?;
+    let (stdout, code) = (String::from_utf8(output.stdout)?, output.status.code());
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.contains("lapdev/typo.yaml:6:3: unknown field `catalogue`; did you mean `catalog`?"), "{stdout}");
+    assert!(stdout.contains("lapdev/dangling.yaml:6:12: "), "{stdout}");
+    assert!(stdout.contains("lapdev/dangling.yaml:7:12: "), "{stdout}");
+    Ok(())
+}
+
+#[test]
+fn the_command_ends_with_2_on_wrong_usage_and_3_where_nothing_answers() -> Result {
+    let folder = tempfile::tempdir()?;
+    let token = folder.path().join("admin.token");
+    std::fs::write(&token, "x")?;
+    let code = |arguments: &[&str]| -> Result<Option<i32>> {
+        let mut command = Command::new(Program::Lapdev.path()?);
+        // Nothing listens on port 1 of loopback.
+        command.args(arguments).env("LAPDEV_SERVER", "http://127.0.0.1:1").env("LAPDEV_ADMIN_TOKEN_FILE", &token);
+        Ok(command.output()?.status.code())
+    };
+    assert_eq!(code(&["get", "everything"])?, Some(2));
+    assert_eq!(code(&["get", "clusters"])?, Some(3));
+    assert_eq!(code(&["render", "/nonexistent"])?, Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_real_api_server_takes_what_real_helm_makes_of_the_charts() -> Result {
+    let cluster = ApiCluster::start().await?;
+    cluster.kubectl(&["create", "namespace", chart::NAMESPACE], "").await?;
+    for (name, values) in [("lapdev", &[][..]), ("lapdev-agent", &[("url", "https://lapdev.example.com")])] {
+        let objects = chart::template(name, values).await?;
+        cluster.kubectl(&["apply", "--dry-run=server", "-n", chart::NAMESPACE, "-f", "-"], &objects).await?;
+    }
+    Ok(cluster.stop()?)
+}
+
+#[tokio::test]
+async fn the_agents_chart_refuses_to_be_installed_without_an_address() -> Result {
+    let error = chart::template("lapdev-agent", &[]).await.expect_err("url is required").to_string();
+    assert!(error.contains("url"), "{error}");
     Ok(())
 }

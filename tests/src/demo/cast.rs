@@ -2,15 +2,14 @@
 
 use super::{shop, steps::Steps};
 use crate::{
-    cluster::{HandOver, Image, NodesCluster, OUT_ADDRESS, OUT_NAME, Tools},
+    cluster::{HandOver, Image, NodesCluster, OUT_ADDRESS, OUT_NAME},
     github::{Double, Options},
-    stage::{ControlPlane, Error, Place, Program, Repository, Setup, forge, until, within},
+    stage::{ControlPlane, Error, Place, Program, Repository, Setup, chart, forge, until, within},
 };
 use serde_json::Value;
 use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 use tokio::process::Command;
@@ -128,7 +127,7 @@ impl Cast {
         secret.push(format!("--from-literal=token={token}"));
         secret.push(format!("--from-file=ca.crt={}", self.plane.ca_file().display()));
         kubectl(secret, String::new()).await?;
-        kubectl(words("apply --server-side -n lapdev-system -f -"), template_agent().await?).await?;
+        kubectl(words("apply --server-side -n lapdev-system -f -"), agent_chart().await?).await?;
         until("the agent is connected", LIMIT, async || {
             let clusters: Value = serde_json::from_str(&self.plane.say(&["get", "clusters", "-o", "json"]).await?)?;
             within(clusters[0]["connected"] == true, clusters.to_string())
@@ -178,19 +177,9 @@ async fn plane(cluster: &NodesCluster, folder: &Path, github: &Double) -> Result
     Ok((ControlPlane::start(setup).await?, hand_over))
 }
 
-/// What `helm template` makes of the agent's chart.
-async fn template_agent() -> Result<String, Error> {
-    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/lapdev-agent");
+async fn agent_chart() -> Result<String, Error> {
     let url = format!("https://{OUT_NAME}:{PLANE_PORT}");
-    let output = Command::new(Tools::find("helm")?.path("helm"))
-        .args(["template", "lapdev-agent"])
-        .arg(chart)
-        .args(["--namespace", "lapdev-system", "--set", &format!("url={url}")])
-        .stdin(Stdio::null())
-        .output()
-        .await?;
-    match output.status.success() {
-        true => Ok(String::from_utf8(output.stdout)?),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned().into()),
-    }
+    let (repository, tag) = AGENT_IMAGE.rsplit_once(':').ok_or("the agent's image has a tag")?;
+    let image = [("image.repository", repository), ("image.tag", tag)];
+    chart::template(chart::RELEASE, &[[("url", url.as_str()), ("secretName", "lapdev-agent")], image].concat()).await
 }

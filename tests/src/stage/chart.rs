@@ -1,5 +1,4 @@
-//! The agent's chart, as real helm makes it, in parts: its rules without its Deployment, for an agent that runs as a
-//! process; all of it, for one that runs as a pod.
+//! The charts, as real helm makes them.
 
 use super::{Error, until, within};
 use crate::cluster::{ApiCluster, Tools};
@@ -26,10 +25,10 @@ pub async fn template(chart: &str, values: &[(&str, &str)]) -> Result<String, Er
     }
 }
 
-/// Applies everything of the agent's chart but its Deployment, waits until the admission policy holds, and gives a
-/// kubeconfig of its ServiceAccount.
+/// Applies the agent's chart to a cluster without nodes, where its pod stays Pending, waits until the admission policy
+/// holds, and gives a kubeconfig of its ServiceAccount: for an agent that runs as a process.
 pub async fn install_agent_rules(cluster: &ApiCluster) -> Result<std::path::PathBuf, Error> {
-    let rules = template(RELEASE, &[("url", "https://lapdev.example.com"), ("replicas", "0")]).await?;
+    let rules = template(RELEASE, &[("url", "https://lapdev.example.com")]).await?;
     cluster.kubectl(&["create", "namespace", NAMESPACE], "").await?;
     cluster.kubectl(&["apply", "--server-side", "-n", NAMESPACE, "-f", "-"], &rules).await?;
     let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, RELEASE).await?;
