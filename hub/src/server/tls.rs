@@ -120,3 +120,39 @@ fn load(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
 fn unusable(files: &TlsFiles, source: rustls::Error) -> TlsError {
     TlsError::Use { certificate: files.certificate.clone(), key: files.key.clone(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(files: &TlsFiles) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+        std::fs::write(&files.certificate, made.cert.pem()).expect("written");
+        std::fs::write(&files.key, made.signing_key.serialize_pem()).expect("written");
+    }
+
+    fn present(certificates: &Certificates) -> CertificateDer<'static> {
+        certificates.present.0.read().expect("sound").cert[0].clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_changed_certificate_is_served_and_a_broken_one_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = TlsFiles { certificate: folder.path().join("crt"), key: folder.path().join("key") };
+        assert!(matches!(Certificates::read(files.clone()), Err(TlsError::Read { .. })));
+        write(&files);
+        let certificates = Certificates::read(files.clone()).expect("read");
+        let first = present(&certificates);
+        let changes = async {
+            tokio::time::sleep(LOOK_AGAIN / 2).await;
+            write(&files);
+            tokio::time::sleep(LOOK_AGAIN).await;
+            let second = present(&certificates);
+            assert_ne!(first, second);
+            std::fs::write(&files.key, "no key").expect("written");
+            tokio::time::sleep(LOOK_AGAIN).await;
+            assert_eq!(present(&certificates), second);
+        };
+        tokio::select! { () = changes => {}, () = certificates.keep_fresh() => unreachable!("for ever") }
+    }
+}

@@ -25,7 +25,7 @@ pub struct Counts {
     /// Connections that ended.
     pub ended: AtomicU64,
     /// Requests that wait at `/gather` for each other.
-    gathered: watch::Sender<usize>,
+    pub gathered: watch::Sender<usize>,
 }
 
 /// How many requests `/gather` waits for before it answers any.

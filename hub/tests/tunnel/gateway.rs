@@ -2,7 +2,7 @@
 
 use crate::{
     app,
-    browser::{ask, collect, get, http1},
+    browser::{ask, collect, get, http1, http2},
     lab::{Agent, Environment, Lab, target, until},
 };
 use http::Request;
@@ -171,6 +171,19 @@ async fn a_websocket_passes_both_ways() {
         io.read_exact(&mut back).await.expect("read");
         assert_eq!(back, message);
     }
+    drop(io);
+    // Over HTTP/2 a browser asks by an extended CONNECT.
+    let mut sender = http2(&lab).await;
+    let uri = format!("https://{}/socket", environment.host());
+    let mut request = Request::connect(uri).header("sec-websocket-version", "13").body(body::empty()).expect("legal");
+    request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+    let response = sender.send_request(request).await.expect("an answer");
+    assert_eq!(response.status(), 200);
+    let mut io = TokioIo::new(hyper::upgrade::on(response).await.expect("upgraded"));
+    io.write_all(b"two").await.expect("written");
+    let mut back = [0; 3];
+    io.read_exact(&mut back).await.expect("read");
+    assert_eq!(&back, b"two");
     drop(io);
     // Where the application has none, its own answer comes back.
     let plain = get(&environment.host(), "/teapot")

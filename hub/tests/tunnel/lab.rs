@@ -140,7 +140,7 @@ impl Drop for Lab {
     }
 }
 
-fn cluster(name: &str) -> kinds::Cluster {
+pub fn cluster(name: &str) -> kinds::Cluster {
     kinds::Cluster {
         name: name.parse().expect("legal"),
         labels: BTreeMap::new(),

@@ -1,13 +1,15 @@
 //! Who may have a session, and how each kind of end is taken.
 
 use crate::{
-    browser::{ask, get, tls},
-    lab::{Agent, Lab, until},
+    app,
+    browser::{ask, collect, get, http1, tls},
+    lab::{Agent, Environment, Lab, cluster, until},
     relay::Relay,
 };
 use hyper_util::client::proxy::matcher::Matcher;
 use lapdev_agent::tunnel::TunnelState;
 use lapdev_api::wire::{EPOCH_HEADER, SUBPROTOCOL, TUNNEL_PATH};
+use lapdev_tunnel::body;
 use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -77,6 +79,47 @@ async fn after_a_restart_agents_are_back_within_moments() {
 }
 
 #[tokio::test]
+async fn what_git_permits_reaches_a_connected_agent() {
+    let lab = Lab::start().await;
+    let mut agent = lab.agent("dev").await;
+    agent.synced().await;
+    let mut changed = cluster("dev");
+    changed.source_namespaces = vec!["shop".parse().expect("legal")];
+    lab.store.put_clusters(&[changed.clone(), cluster("other")]).await.expect("stored");
+    let told = async || {
+        let begun = agent.memory.begun.lock().expect("sound");
+        begun.last().is_some_and(|policy| policy.source_namespaces == changed.source_namespaces)
+    };
+    until("the new policy", told).await;
+    // A cluster that git no longer declares loses its session.
+    lab.store.put_clusters(&[cluster("other")]).await.expect("stored");
+    agent.reaches("the refusal", disconnected("declares no cluster dev")).await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_under_way_ends_before_the_hub_does() {
+    let mut lab = Lab::start().await;
+    let mut agent = lab.agent("dev").await;
+    agent.synced().await;
+    let (address, counts) = app::start("web").await;
+    agent.memory.serve("web", address);
+    let environment = Environment::new('a', "staging");
+    let digest = lab.publish(&environment, 1).await;
+    until("the bundle", async || agent.memory.holds(&environment.uid, digest)).await;
+    let mut sender = http1(&lab).await;
+    let request = get(&environment.host(), "/gather?late").body(body::empty()).expect("legal");
+    let asked = tokio::spawn(async move { sender.send_request(request).await });
+    until("the request at the application", async || *counts.gathered.borrow() == 1).await;
+    let stopped = tokio::spawn(async move { lab.stop().await });
+    // The agent is told only when the request had its time.
+    counts.gathered.send_replace(app::GATHERED);
+    let answer = collect(asked.await.expect("asked").expect("an answer")).await;
+    assert_eq!(answer.text(), "true late");
+    stopped.await.expect("it ends");
+    agent.reaches("code 1012", disconnected("1012")).await;
+}
+
+#[tokio::test]
 async fn what_is_no_tunnel_is_refused_in_words() {
     let lab = Lab::start().await;
     let plain = ask(&lab, get("localhost", TUNNEL_PATH)).await;
@@ -110,7 +153,7 @@ async fn a_cut_wire_is_dialled_again() {
     agent.synced().await;
     relay.cut_after(0);
     // Anything that the hub says runs into the cut.
-    lab.publish(&crate::lab::Environment::new('a', "staging"), 1).await;
+    lab.publish(&Environment::new('a', "staging"), 1).await;
     agent.reaches("the loss", |state| matches!(state, TunnelState::Disconnected(_))).await;
     agent.synced().await;
     assert_eq!(relay.connections.load(Ordering::SeqCst), 2);

@@ -112,14 +112,15 @@ async fn an_agents_word_counts_for_its_own_cluster_only() {
     agent.synced().await;
     let foreign = Environment { cluster: "other".to_owned(), ..Environment::new('a', "foreign") };
     let digest = lab.publish(&foreign, 1).await;
-    let own = Environment::new('b', "own");
-    lab.publish(&own, 1).await;
     agent.memory.outbox.need(digest);
     agent.memory.outbox.status(foreign.status(1, Phase::Failed, "a lie"));
     lab.close(&foreign, 2).await;
     agent.memory.outbox.gone(&foreign.uid, Generation(2));
+    // Asked for and said last, so all before was taken in, and a bundle that was asked for earlier would be here.
+    let own = Environment::new('b', "own");
+    let own_digest = lab.publish(&own, 1).await;
+    until("the own bundle", async || agent.memory.holds(&own.uid, own_digest)).await;
     agent.memory.outbox.status(own.status(1, Phase::Ready, ""));
-    // Said last, so all before it was taken in.
     until("the own status", async || lab.store.status(&own.uid).await.expect("read").is_some()).await;
     assert_eq!(lab.store.status(&foreign.uid).await.expect("read"), None);
     let record = lab.store.environment(&foreign.uid).await.expect("read").expect("kept");
