@@ -6,7 +6,10 @@ use crate::{
     github::{Double, Options},
 };
 use serde_json::Value;
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// How a theatre differs from the usual one.
 #[derive(Debug, Clone)]
@@ -14,9 +17,9 @@ pub struct Playbill {
     /// Between two looks at everything.
     pub poll: Duration,
     /// The files of the config repository.
-    pub config: std::path::PathBuf,
+    pub config: PathBuf,
     /// The files of the application repository.
-    pub app: std::path::PathBuf,
+    pub app: PathBuf,
     /// Further lines of lapdev.toml.
     pub more: String,
 }
@@ -50,6 +53,14 @@ pub struct Theatre {
 impl Theatre {
     /// Brings everybody up: the control plane is ready and the agent connected.
     pub async fn open(playbill: &Playbill) -> Result<Self, Error> {
+        Self::open_after(playbill, async |_| Ok(())).await
+    }
+
+    /// The same; `prepare` furnishes the cluster before the agent enters it.
+    pub async fn open_after(
+        playbill: &Playbill,
+        prepare: impl AsyncFnOnce(&ApiCluster) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let folder = tempfile::TempDir::with_prefix("lapdev-stage-")?;
         let at = |name: &str| folder.path().join(name);
         let cluster = ApiCluster::start().await?;
@@ -62,15 +73,17 @@ impl Theatre {
             folder: at("control-plane"),
             github: github.url().to_owned(),
             poll: playbill.poll,
-            repositories: [(forge::CONFIG, &config), (forge::APP, &app)]
-                .map(|(name, repository)| (name.to_owned(), repository.path().to_owned()))
-                .to_vec(),
+            repositories: vec![
+                (forge::CONFIG.to_owned(), fetched_from(folder.path(), forge::CONFIG, &config)?),
+                (forge::APP.to_owned(), fetched_from(folder.path(), forge::APP, &app)?),
+            ],
             more: playbill.more.clone(),
         })
         .await?;
         forge::aim(&github, &plane, &plane.url())?;
         let wire = Wire::to(plane.listen()).await?;
         let kubeconfig = chart::install_agent_rules(&cluster).await?;
+        prepare(&cluster).await?;
         let url = format!("https://{}", wire.address());
         let agent = AgentProcess::start(&plane, &url, "dev", &kubeconfig, &at("agent")).await?;
         let theatre = Self { agent, wire, plane, github, config, app, cluster, folder };
@@ -82,6 +95,12 @@ impl Theatre {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The symbolic link by which the control plane fetches a repository; what is done to it is nothing to the forge.
+    #[must_use]
+    pub fn fetched_from(&self, repository: &str) -> PathBuf {
+        link(self.folder(), repository)
     }
 
     /// Waits until the agent is, or is not, connected.
@@ -98,4 +117,15 @@ impl Theatre {
     pub fn logs(&self) -> String {
         format!("── lapdev serve\n{}\n── {:?}\n{}", self.plane.log_tail(), Program::Agent, self.agent.log_tail())
     }
+}
+
+fn link(folder: &Path, repository: &str) -> PathBuf {
+    folder.join("fetched").join(repository)
+}
+
+fn fetched_from(folder: &Path, name: &str, repository: &Repository) -> Result<PathBuf, Error> {
+    let link = link(folder, name);
+    std::fs::create_dir_all(link.parent().unwrap_or(folder))?;
+    std::os::unix::fs::symlink(repository.path(), &link)?;
+    Ok(link)
 }

@@ -1,0 +1,234 @@
+//! Deletion needs evidence: what cannot be seen, or only in part, deletes nothing; and once it can be seen again,
+//! things go on.
+
+use crate::{
+    config::{error_is_shown, fix_is_taken},
+    difference::{Dump, same},
+    looks::{LIMIT, environment_of, gone, items, living, passes, settled, steady},
+    scenario::scenario,
+};
+use lapdev_tests::{
+    github::{Command, Fault},
+    stage::{Error, Playbill, Theatre, dump, forge, until, within},
+};
+use std::{path::Path, time::Duration};
+
+/// What the branches of the company change.
+const PULLS: [(&str, &str); 3] = [("feature/one", "web"), ("feature/two", "cart"), ("feature/three", "stock")];
+const PREVIEW: (&str, &str) = ("preview/four", "pricing");
+/// Far more often than any scenario asks.
+const ALWAYS: u64 = 1_000_000;
+
+/// Several environments: a baseline, three by pull requests, one by its branch.
+struct Company {
+    pulls: Vec<u64>,
+    lives: Vec<(String, String)>,
+    dump: Dump,
+}
+
+impl Company {
+    async fn gather(theatre: &Theatre) -> Result<Self, Error> {
+        settled(theatre, "staging", None).await?;
+        let mut pulls = Vec::new();
+        for (branch, service) in PULLS.into_iter().chain([PREVIEW]) {
+            theatre.app.branch(branch, "main")?;
+            greet(theatre, branch, service, "first")?;
+        }
+        for (branch, _) in PULLS {
+            pulls.push(forge::open_pull(&theatre.github, branch, branch)?);
+        }
+        forge::pushed(&theatre.github, forge::APP)?;
+        let lives = until("there are five environments", LIMIT, async || {
+            let lives = living(theatre).await?;
+            within(lives.len() == 5, format!("{lives:?}"))?;
+            Ok(lives)
+        })
+        .await?;
+        for (name, _) in &lives {
+            settled(theatre, name, None).await?;
+        }
+        Ok(Self { pulls, lives, dump: steady(theatre).await? })
+    }
+
+    /// Nothing of it was touched.
+    async fn stands(&self, theatre: &Theatre) -> Result<(), Error> {
+        let lives = living(theatre).await?;
+        within(lives == self.lives, format!("{lives:?}, wanted {:?}", self.lives))?;
+        same(&dump(&theatre.cluster).await?, &self.dump)
+    }
+
+    /// A push is followed, and a pull request that is closed ends its environment.
+    async fn goes_on(&self, theatre: &Theatre) -> Result<(), Error> {
+        let name = environment_of(theatre, self.pulls[0]).await?;
+        let (branch, service) = PULLS[0];
+        let head = greet(theatre, branch, service, "second")?;
+        settled(theatre, &name, Some(&head)).await?;
+        let ending = environment_of(theatre, self.pulls[1]).await?;
+        let uid = self.lives.iter().find(|(name, _)| *name == ending).map(|(_, uid)| uid.clone());
+        forge::close_pull(&theatre.github, self.pulls[1])?;
+        gone(theatre, &ending, &uid.ok_or("it was not there before")?).await?;
+        within(living(theatre).await?.len() == 4, "only one may go")
+    }
+}
+
+fn greet(theatre: &Theatre, branch: &str, service: &str, text: &str) -> Result<String, Error> {
+    theatre.app.write(branch, &format!("services/{service}/greeting.txt"), &format!("{text} of {branch}\n"))
+}
+
+/// Gathers the company, lets `happen` something until it has certainly been noticed, looks whether all stands, mends it,
+/// and looks whether things go on.
+async fn nothing_is_deleted(
+    name: &str,
+    happen: impl AsyncFnOnce(&Theatre) -> Result<(), Error>,
+    mend: impl AsyncFnOnce(&Theatre) -> Result<(), Error>,
+) {
+    let playbill = Playbill { poll: Duration::from_secs(1), ..Playbill::default() };
+    scenario(name, &playbill, async |theatre| {
+        let company = Company::gather(theatre).await?;
+        happen(theatre).await?;
+        company.stands(theatre).await?;
+        mend(theatre).await?;
+        company.goes_on(theatre).await
+    })
+    .await;
+}
+
+/// The listing of pull requests has this fault, again and again.
+async fn listing(name: &str, fault: Fault, noticed: impl AsyncFnOnce(&Theatre) -> Result<(), Error>) {
+    let happen = async |theatre: &Theatre| {
+        theatre.github.fault(Some("GET"), "/repos/acme/shop/pulls?", ALWAYS, fault)?;
+        noticed(theatre).await
+    };
+    nothing_is_deleted(name, happen, mended).await;
+}
+
+async fn mended(theatre: &Theatre) -> Result<(), Error> {
+    theatre.github.run(Command::ClearFaults {}).map(drop)?;
+    Ok(())
+}
+
+/// `lapdev get environments` says that the repository, or its pull requests, could not be seen.
+async fn complains(theatre: &Theatre) -> Result<(), Error> {
+    until("lapdev get says what could not be seen", LIMIT, async || {
+        let all = theatre.plane.environments().await?;
+        let unreadable = all["config"]["unreadable"].as_array().is_some_and(|list| !list.is_empty());
+        let problems = items(&all).any(|item| item["problems"].as_array().is_some_and(|list| !list.is_empty()));
+        within(unreadable || problems, all.to_string())
+    })
+    .await
+}
+
+async fn complains_for_long(theatre: &Theatre) -> Result<(), Error> {
+    complains(theatre).await?;
+    passes(theatre, 3).await?;
+    complains(theatre).await
+}
+
+/// Each pull request that the listing no longer has is asked for by its number.
+async fn asked_one_by_one(theatre: &Theatre) -> Result<(), Error> {
+    passes(theatre, 3).await?;
+    let asked = theatre.github.exchanges().iter().any(|exchange| {
+        let number = exchange.path.strip_prefix("/repos/acme/shop/pulls/");
+        exchange.method == "GET" && number.is_some_and(|number| number.parse::<u64>().is_ok())
+    });
+    within(asked, "no pull request was asked for by its number")
+}
+
+#[tokio::test]
+async fn an_empty_listing_though_pull_requests_are_open_deletes_nothing() {
+    listing("an empty listing", Fault::Empty, asked_one_by_one).await;
+}
+
+#[tokio::test]
+async fn half_a_listing_deletes_nothing() {
+    listing("half a listing", Fault::Half, asked_one_by_one).await;
+}
+
+#[tokio::test]
+async fn a_listing_that_breaks_off_deletes_nothing() {
+    listing("a listing that breaks off", Fault::CutBody, complains_for_long).await;
+}
+
+#[tokio::test]
+async fn a_listing_that_answers_404_deletes_nothing() {
+    listing("404", Fault::Status { status: 404 }, complains_for_long).await;
+}
+
+#[tokio::test]
+async fn a_listing_that_answers_500_deletes_nothing() {
+    listing("500", Fault::Status { status: 500 }, complains_for_long).await;
+}
+
+#[tokio::test]
+async fn a_rate_limit_deletes_nothing() {
+    // While it lasts nobody need ask again, so there is nothing to count.
+    listing("rate limited", Fault::PrimaryLimit { reset: 5 }, complains).await;
+}
+
+#[tokio::test]
+async fn a_repository_that_the_forge_denies_deletes_nothing() {
+    let happen = async |theatre: &Theatre| {
+        theatre.github.fault(None, "/repos/acme/shop", ALWAYS, Fault::Status { status: 404 })?;
+        complains(theatre).await
+    };
+    nothing_is_deleted("404 for all of the repository", happen, mended).await;
+}
+
+#[tokio::test]
+async fn an_unreadable_repository_deletes_nothing() {
+    let happen = async |theatre: &Theatre| {
+        std::fs::remove_file(theatre.fetched_from(forge::APP))?;
+        complains(theatre).await
+    };
+    nothing_is_deleted("the application repository is unreadable", happen, repository_is_back).await;
+}
+
+#[tokio::test]
+async fn a_repository_that_lost_all_its_branches_deletes_nothing() {
+    let happen = async |theatre: &Theatre| {
+        let link = theatre.fetched_from(forge::APP);
+        std::fs::remove_file(&link)?;
+        git2::Repository::init_bare(&link)?;
+        complains(theatre).await
+    };
+    nothing_is_deleted("the application repository is empty", happen, repository_is_back).await;
+}
+
+async fn repository_is_back(theatre: &Theatre) -> Result<(), Error> {
+    let link = theatre.fetched_from(forge::APP);
+    if link.exists() {
+        std::fs::remove_dir_all(&link)?;
+    }
+    Ok(std::os::unix::fs::symlink(theatre.app.path(), link)?)
+}
+
+#[tokio::test]
+async fn a_config_commit_without_the_configured_path_deletes_nothing() {
+    let mut saved = Vec::new();
+    let saved = &mut saved;
+    let files = std::cell::RefCell::new(saved);
+    let happen = async |theatre: &Theatre| {
+        let paths: Vec<_> = theatre.config.files("main")?;
+        for path in paths.into_iter().filter(|path| Path::new(path).starts_with("lapdev")) {
+            let content = theatre.config.read("main", &path)?;
+            files.borrow_mut().push((path, content));
+        }
+        let commit = {
+            let files = files.borrow();
+            let gone: Vec<_> = files.iter().map(|(path, _)| (path.as_str(), None)).collect();
+            theatre.config.change("main", "remove the folder that is configured", &gone)?
+        };
+        forge::pushed(&theatre.github, forge::CONFIG)?;
+        error_is_shown(theatre, &commit).await
+    };
+    let mend = async |theatre: &Theatre| {
+        let commit = {
+            let files = files.borrow();
+            let back: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
+            theatre.config.change("main", "bring it back", &back)?
+        };
+        forge::pushed(&theatre.github, forge::CONFIG)?;
+        fix_is_taken(theatre, &commit).await
+    };
+    nothing_is_deleted("the configured path is missing", happen, mend).await;
+}
