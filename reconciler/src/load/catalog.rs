@@ -177,7 +177,7 @@ fn trigger(reader: &mut Reader, node: &Node) -> Option<Trigger> {
     let repository = fields.required(reader, "repository", "owner/name", name);
     let pull_requests = fields.optional(reader, "pullRequests", pull_requests);
     let branches = fields.optional(reader, "branches", list(glob));
-    fields.end(reader);
+    let clean = fields.end(reader);
     let on = match (pull_requests?, branches?) {
         (Some(rule), None) => TriggerOn::PullRequests(rule),
         (None, Some(globs)) if !globs.is_empty() => TriggerOn::Branches(globs),
@@ -188,6 +188,8 @@ fn trigger(reader: &mut Reader, node: &Node) -> Option<Trigger> {
             let expected = "expected one of them; write a second trigger for the other";
             return reader.error(at, "a trigger has both `pullRequests` and `branches`", expected);
         }
+        // The misspelt field says enough.
+        (None, None) if !clean => return None,
         (None, None) => {
             let expected = "expected `pullRequests: {}` or `branches: [\"feature/**\"]`";
             return reader.error(at, "a trigger has neither `pullRequests` nor `branches`", expected);

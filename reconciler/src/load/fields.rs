@@ -145,8 +145,9 @@ impl<'n> Fields<'n> {
         }
     }
 
-    /// Ends the mapping: every field that was not asked for is an error, which the value survives.
-    pub fn end(self, reader: &mut Reader) {
+    /// Ends the mapping: every field that was not asked for is an error, which the value survives. Whether there is none.
+    pub fn end(self, reader: &mut Reader) -> bool {
+        let before = reader.errors.len();
         for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.key.as_str())) {
             let expected = match nearest(&entry.key, self.known.iter().copied()) {
                 Some(name) => format!("did you mean `{name}`?"),
@@ -154,5 +155,6 @@ impl<'n> Fields<'n> {
             };
             reader.error::<()>(entry.at, format!("unknown field {}", quoted(&entry.key)), expected);
         }
+        reader.errors.len() == before
     }
 }

@@ -203,12 +203,13 @@ fn every_slip_is_named_with_its_place_and_what_was_expected() {
         ),
         (
             branches(
-                "{repository: a/b}, {repository: a/b, pullRequests: {fork: deny}}, {repository: a/b, branches: []}",
+                "{repository: a/b}, {repository: a/b, pullRequests: {fork: deny}}, {repository: a/b, branches: []}, {repository: a/b, branchs: [x]}",
             ),
             &[
                 "x.yaml:4:62: a trigger has neither `pullRequests` nor `branches`; expected `pullRequests: {}` or `branches: [\"feature/**\"]`",
                 "x.yaml:4:114: unknown field `fork`; did you mean `forks`?",
                 "x.yaml:4:128: `branches` is empty; expected at least one glob, such as feature/**",
+                "x.yaml:4:179: unknown field `branchs`; did you mean `branches`?",
             ],
         ),
         (
