@@ -2,6 +2,7 @@
 //! own, innermost first: resources, generators, components, then its transformers. Once, at the
 //! root: hashes, references, order.
 
+use crate::budget::Budget;
 use crate::error::{Error, Place, Problem};
 use crate::field_spec::FieldSpecs;
 use crate::fields::names::{self, Affix};
@@ -20,7 +21,8 @@ use std::rc::Rc;
 pub fn render(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, Error> {
     let root = source.directory(&TreePath::root(), directory.as_str(), &Place::of(directory))?;
     let kustomization = kustomization::load(source, &root)?;
-    let mut build = Build { source, visited: Vec::new(), defaults: Rc::new(FieldSpecs::default()) };
+    let budget = Budget::new(source.options.limits.total);
+    let mut build = Build { source, visited: Vec::new(), entered: 0, defaults: Rc::new(FieldSpecs::default()), budget };
     let mut all = build.start();
     build.accumulate(&root, &kustomization, &mut all)?;
     finish::finish(all.list, &all.vars, &kustomization, &all.specs, source)
@@ -44,11 +46,18 @@ struct Build<'s> {
     defaults: Rc<FieldSpecs>,
     /// The directories of the kustomizations that are being accumulated, outermost first.
     visited: Vec<TreePath>,
+    /// How many kustomizations were accumulated; a few that include each other twice are many.
+    entered: usize,
+    budget: Budget,
 }
 
 impl Build<'_> {
     fn start(&self) -> Accumulated {
-        Accumulated { list: ResourceList::default(), specs: Rc::clone(&self.defaults), vars: Vars::default() }
+        Accumulated {
+            list: ResourceList::new(self.budget.clone()),
+            specs: Rc::clone(&self.defaults),
+            vars: Vars::default(),
+        }
     }
 
     /// Adds what a kustomization yields to a list that holds its parent's objects if it is a component.
@@ -62,11 +71,16 @@ impl Build<'_> {
         if self.visited.len() >= limit {
             return Err(Error::new(Place::of(directory), Problem::TooDeep(limit)));
         }
+        self.entered += 1;
+        let limit = self.source.options.limits.kustomizations;
+        if self.entered > limit {
+            return Err(Error::new(Place::of(directory), Problem::TooLarge(limit, "kustomizations")));
+        }
         self.visited.push(directory.clone());
         self.resources(directory, &kustomization.resources, all)?;
         if !kustomization.configurations.is_empty() {
             configurations::add(&kustomization.configurations, self.source, directory, Rc::make_mut(&mut all.specs))?;
-        };
+        }
         self.generators(directory, kustomization, all)?;
         for entry in &kustomization.components {
             self.component(directory, entry, all)?;
@@ -94,7 +108,7 @@ impl Build<'_> {
             match self.source.file(directory, &entry.value, &entry.place)? {
                 Some(file) => {
                     let text = self.source.text(&file)?;
-                    all.list.append_all(resource::of_file(&text, &file, &self.source.options.limits)?)?;
+                    all.list.append_read(resource::of_file(&text, &file, &self.source.options.limits)?)?;
                 }
                 None => self.base(directory, entry, all)?,
             }
@@ -164,7 +178,7 @@ impl Build<'_> {
         let mut paths = Vec::new();
         for entry in entries {
             match resource::resources(&entry.value, &entry.place, &self.source.options.limits) {
-                Ok(inline) => all.list.append_all(inline)?,
+                Ok(inline) => all.list.append_read(inline)?,
                 Err(_) => paths.push(entry.clone()),
             }
         }

@@ -1,5 +1,6 @@
 //! Paths into an object as replacements write them: `spec.containers.[name=web].args.0`.
 
+use crate::budget::MAX_STEPS;
 use crate::yaml::{self, Dialect};
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -27,12 +28,20 @@ pub struct FieldPath {
 
 impl FieldPath {
     pub fn parse(text: &str) -> Result<Self, String> {
-        let steps = split(text).into_iter().map(|part| step(&part)).collect::<Result<_, _>>()?;
+        let steps: Vec<Step> = split(text).into_iter().map(|part| step(&part)).collect::<Result<_, _>>()?;
+        if steps.len() > MAX_STEPS {
+            return Err(format!("a path has at most {MAX_STEPS} steps"));
+        }
         Ok(Self { steps, written: text.to_owned() })
     }
 
     pub fn as_str(&self) -> &str {
         &self.written
+    }
+
+    /// How many steps the path has.
+    pub fn len(&self) -> usize {
+        self.steps.len()
     }
 
     /// The one value that the path leads to; nulls and missing fields end it.

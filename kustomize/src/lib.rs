@@ -19,6 +19,7 @@
 //! The behaviour is the reference's (kustomize 5). What it knows and this crate does not yet is an
 //! [error](Problem::Unsupported) at the field that asks for it, never silence.
 
+mod budget;
 mod build;
 mod error;
 mod field_path;

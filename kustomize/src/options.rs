@@ -27,18 +27,30 @@ pub enum LoadRestrictor {
 pub struct Limits {
     /// Bytes of a single file.
     pub file_bytes: usize,
-    /// Values (mappings, sequences and scalars) of a single file, after its aliases are expanded.
+    /// Values (mappings, lists and scalars) of a single file, after its aliases are expanded.
     pub nodes: usize,
     /// Levels of nesting inside a document.
     pub nesting: usize,
     /// Kustomizations nested inside each other.
     pub bases: usize,
+    /// Kustomization files read in the whole rendering, each as often as it is used.
+    pub kustomizations: usize,
     /// Objects of the whole rendering.
     pub objects: usize,
+    /// Values that the whole rendering reads, generates and copies; 32 bytes of text count as one.
+    pub total: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { file_bytes: 32 << 20, nodes: 4_000_000, nesting: 200, bases: 64, objects: 200_000 }
+        Self {
+            file_bytes: 16 << 20,
+            nodes: 1_000_000,
+            nesting: 200,
+            bases: 64,
+            kustomizations: 10_000,
+            objects: 50_000,
+            total: 8_000_000,
+        }
     }
 }

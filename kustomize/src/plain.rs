@@ -1,5 +1,6 @@
 //! A directory of plain manifests, without a kustomization file.
 
+use crate::budget::Budget;
 use crate::error::{Error, Place};
 use crate::fs::FileKind;
 use crate::object::Object;
@@ -14,14 +15,14 @@ pub fn load(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, Err
     let mut names = source.list(&directory)?;
     names.retain(|name| name.ends_with(".yaml") || name.ends_with(".yml"));
     names.sort();
-    let mut list = ResourceList::default();
+    let mut list = ResourceList::new(Budget::new(source.options.limits.total));
     for name in names {
         let Some(path) = directory.join(&name) else { continue };
         let Some(found) = source.find(&path, &Place::of(&path))?.filter(|found| found.kind == FileKind::File) else {
             continue;
         };
         let text = source.text(&found.path)?;
-        list.append_all(resource::of_file(&text, &found.path, &source.options.limits)?)?;
+        list.append_read(resource::of_file(&text, &found.path, &source.options.limits)?)?;
     }
     Ok(list.into_items().into_iter().map(|item| Object::new(item.value, item.place)).collect())
 }

@@ -378,3 +378,127 @@ fn limits_hold_for_files_and_objects() {
         assert!(matches!(error.problem(), Problem::TooLarge(..)), "{error}");
     }
 }
+
+#[test]
+fn amplification_ends_at_a_limit_and_not_in_memory() {
+    let bomb = |kustomization: &str, object: &str| {
+        let files = [("kustomization.yaml", kustomization), ("a.yaml", object)];
+        let fs: MemoryFileSystem = files.into_iter().collect();
+        let options = Options { limits: Limits { total: 100_000, ..Limits::default() }, ..Options::default() };
+        render(&fs, &TreePath::root(), &options).expect_err("must not render").to_string()
+    };
+    let list = "kind: AList\nitems:\n".to_owned()
+        + &(0..2_000).map(|at| format!("- {{kind: A, metadata: {{name: a{at}}}, x: $(V)}}\n")).collect::<String>();
+    let long = "x".repeat(10_000);
+
+    for kustomization in [
+        format!("resources: [a.yaml]\nnamePrefix: {long}\n"),
+        format!("resources: [a.yaml]\nnamespace: {long}\n"),
+        format!("resources: [a.yaml]\ncommonAnnotations: {{a: {long}}}\n"),
+        format!(
+            "resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '{{kind: A, metadata: {{name: x}}, y: {long}}}'\n"
+        ),
+        format!(
+            "resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '[{{op: add, path: /y, value: {long}}}]'\n"
+        ),
+        format!(
+            "resources: [a.yaml]\nreplacements:\n- sourceValue: {long}\n  targets: [{{select: {{kind: A}}, fieldPaths: [x]}}]\n"
+        ),
+    ] {
+        let error = bomb(&kustomization, &list);
+        assert!(error.contains("beyond its limit"), "{error}");
+    }
+
+    // Copies of copies, by size and by depth.
+    let copies = "{op: copy, from: /x, path: /x/-}, ".repeat(60);
+    let error = bomb(
+        &format!("resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '[{copies}]'\n"),
+        "kind: A\nmetadata: {name: a}\nx: [1]\n",
+    );
+    assert!(error.contains("beyond its limit"), "{error}");
+    let deeper = "{op: move, from: /x, path: /y}, {op: add, path: /x, value: {}}, {op: move, from: /y, path: /x/y}, "
+        .repeat(1_000);
+    let error = bomb(
+        &format!("resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '[{deeper}]'\n"),
+        "kind: A\nmetadata: {name: a}\nx: 1\n",
+    );
+    assert!(error.contains("nested deeper"), "{error}");
+}
+
+#[test]
+fn a_few_bases_that_include_each_other_twice_end_at_a_limit() {
+    // 2^40 visits if nothing counted them.
+    let mut fs = MemoryFileSystem::new();
+    for level in 0..40 {
+        for side in ["a", "b"] {
+            let next = level + 1;
+            fs.insert(&format!("{level}{side}/kustomization.yaml"), format!("resources: [../{next}a, ../{next}b]\n"));
+        }
+    }
+    fs.insert("40a/kustomization.yaml", "namePrefix: x\n");
+    fs.insert("40b/kustomization.yaml", "namePrefix: x\n");
+    let error = render(&fs, &TreePath::parse("0a").expect("inside"), &Options::default()).expect_err("too many");
+    assert!(matches!(error.problem(), Problem::TooLarge(_, "kustomizations")), "{error}");
+}
+
+#[test]
+fn configurations_teach_references_of_custom_kinds() {
+    let files = [
+        ("kustomization.yaml", "resources: [all.yaml]\nnamePrefix: p-\nconfigurations: [c.yaml]\n"),
+        ("c.yaml", "nameReference:\n- kind: Service\n  fieldSpecs: [{kind: Route, path: spec/to}]\n"),
+        (
+            "all.yaml",
+            "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n---\napiVersion: e.com/v1\nkind: Route\nmetadata: {name: r}\nspec: {to: web}\n",
+        ),
+    ];
+    let route = objects(&files).into_iter().find(|object| object.kind() == "Route").expect("a route");
+    assert_eq!(route.value()["spec"]["to"], "p-web");
+}
+
+#[test]
+fn replacements_copy_a_value_and_variables_expand_one() {
+    let kustomization = "resources: [d.yaml, s.yaml]\n\
+        replacements:\n- source: {kind: Service, name: web, fieldPath: spec.ports.0.port}\n  \
+        targets: [{select: {kind: Deployment}, fieldPaths: ['spec.template.spec.containers.[name=proxy].port'], options: {create: true}}]\n\
+        vars:\n- {name: NAME, objref: {apiVersion: v1, kind: Service, name: web}}\n\
+        patches: [{target: {kind: Deployment}, patch: '[{op: add, path: /spec/template/spec/containers/0/args, value: [\"--host=$(NAME)\"]}]'}]\n";
+    let rendered = objects(&[("kustomization.yaml", kustomization), ("d.yaml", DEPLOYMENT), ("s.yaml", SERVICE)]);
+    let containers = &rendered[1].value()["spec"]["template"]["spec"]["containers"];
+    assert_eq!(containers[1]["port"], 80);
+    assert_eq!(containers[0]["args"][0], "--host=web");
+}
+
+#[test]
+fn built_in_plugins_run_and_programs_do_not() {
+    let files = [
+        ("kustomization.yaml", "resources: [s.yaml]\ngenerators: [g.yaml]\ntransformers: [t.yaml]\n"),
+        ("s.yaml", SERVICE),
+        (
+            "g.yaml",
+            "apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {name: made}\nliterals: [a=b]\noptions: {disableNameSuffixHash: true}\n",
+        ),
+        (
+            "t.yaml",
+            "apiVersion: builtin\nkind: PrefixTransformer\nmetadata: {name: t}\nprefix: x-\nfieldSpecs: [{path: metadata/name}]\n",
+        ),
+    ];
+    let names: Vec<String> = objects(&files).iter().map(|object| object.name().to_owned()).collect();
+    assert_eq!(names, ["x-made", "x-web"]);
+    let program = [
+        files[1],
+        ("kustomization.yaml", "resources: [s.yaml]\ntransformers: [t.yaml]\n"),
+        ("t.yaml", "apiVersion: e.com/v1\nkind: Run\nmetadata: {name: t}\n"),
+    ];
+    assert!(failure(&program).contains("programs and containers do not"));
+}
+
+#[test]
+fn a_validator_that_changes_something_is_an_error() {
+    let validator = "apiVersion: builtin\nkind: LabelTransformer\nmetadata: {name: v}\nlabels: {a: b}\nfieldSpecs: [{path: metadata/labels, create: true}]\n";
+    let files = [
+        ("kustomization.yaml", "resources: [s.yaml]\nvalidators: [v.yaml]\n"),
+        ("s.yaml", SERVICE),
+        ("v.yaml", validator),
+    ];
+    assert!(failure(&files).contains("a validator must not change objects"));
+}

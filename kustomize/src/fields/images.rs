@@ -1,5 +1,6 @@
 //! `images:` changes names, tags and digests of images wherever containers stand.
 
+use crate::budget::{Budget, text_weight};
 use crate::error::{Error, Problem};
 use crate::field_spec::{self, Create, FieldSpec};
 use crate::kustomization::Field;
@@ -39,6 +40,7 @@ impl Image {
 
     /// Changes the images of all objects.
     pub fn apply(&self, list: &mut ResourceList, specs: &[FieldSpec]) -> Result<(), Error> {
+        let budget = list.budget();
         for resource in list.items_mut() {
             let gvk = resource.gvk();
             // The schema in a definition may well have a field named like a container's.
@@ -46,26 +48,28 @@ impl Image {
                 continue;
             }
             let invalid = |why| Error::new(resource.place.clone(), Problem::Invalid(why));
-            self.containers(&mut resource.value).map_err(invalid)?;
+            self.containers(&mut resource.value, &budget).map_err(invalid)?;
             for spec in specs {
-                field_spec::apply(&mut resource.value, &gvk, spec, Create::Never, &mut |value| self.image(value))
-                    .map_err(invalid)?;
+                field_spec::apply(&mut resource.value, &gvk, spec, Create::Never, &mut |value| {
+                    self.image(value, &budget)
+                })
+                .map_err(invalid)?;
             }
         }
         Ok(())
     }
 
     /// Changes every image in a list named `containers` or `initContainers`, at any depth.
-    fn containers(&self, value: &mut Value) -> Result<(), String> {
+    fn containers(&self, value: &mut Value, budget: &Budget) -> Result<(), String> {
         match value {
-            Value::Array(items) => items.iter_mut().try_for_each(|item| self.containers(item)),
+            Value::Array(items) => items.iter_mut().try_for_each(|item| self.containers(item, budget)),
             Value::Object(map) => map.iter_mut().try_for_each(|(key, value)| {
-                self.containers(value)?;
+                self.containers(value, budget)?;
                 match (key.as_str(), value) {
                     ("containers" | "initContainers", Value::Array(items)) => items
                         .iter_mut()
                         .filter_map(|item| item.get_mut("image"))
-                        .try_for_each(|image| self.image(image)),
+                        .try_for_each(|image| self.image(image, budget)),
                     _ => Ok(()),
                 }
             }),
@@ -73,11 +77,12 @@ impl Image {
         }
     }
 
-    fn image(&self, value: &mut Value) -> Result<(), String> {
+    fn image(&self, value: &mut Value, budget: &Budget) -> Result<(), String> {
         match value {
             Value::String(image) => {
                 if self.pattern.is_match(image) {
                     *image = self.changed(image);
+                    budget.pay(1, text_weight(image))?;
                 }
                 Ok(())
             }

@@ -19,18 +19,23 @@ pub mod transformers;
 pub mod value_add;
 pub mod vars;
 
-use crate::error::Error;
+use crate::budget::MAX_STEPS;
+use crate::error::{Error, Problem};
 use crate::field_spec::FieldSpec;
 use crate::kustomization::Field;
 
 /// A field spec that a kustomization gives itself.
 pub fn field_spec(field: &Field<'_>) -> Result<FieldSpec, Error> {
     let fields = field.mapping(&["group", "version", "kind", "path", "create"])?;
+    let path = fields.string("path")?;
+    if path.split('/').count() > MAX_STEPS {
+        return Err(field.error(Problem::Invalid(format!("a path has at most {MAX_STEPS} steps"))));
+    }
     Ok(FieldSpec {
         group: fields.string("group")?.into(),
         version: fields.string("version")?.into(),
         kind: fields.string("kind")?.into(),
-        path: fields.string("path")?.into(),
+        path: path.into(),
         create: fields.boolean("create")?,
     })
 }

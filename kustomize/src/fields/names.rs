@@ -1,5 +1,6 @@
 //! `namePrefix:` and `nameSuffix:` rename every object but those whose name is their meaning.
 
+use crate::budget::text_weight;
 use crate::error::{Error, Problem};
 use crate::field_spec::{self, Create, FieldSpec};
 use crate::resource::{Gvk, Resource, ResourceList};
@@ -14,6 +15,8 @@ pub enum Affix<'a> {
 
 /// Renames all objects.
 pub fn apply(list: &mut ResourceList, affix: Affix<'_>, specs: &[FieldSpec]) -> Result<(), Error> {
+    let (Affix::Prefix(text) | Affix::Suffix(text)) = affix;
+    list.pay_for_all(text_weight(text) * specs.len())?;
     for resource in list.items_mut() {
         let original = resource.original_id().gvk;
         if keeps_its_name(&original) {

@@ -1,6 +1,7 @@
 //! `namespace:` moves every object into a namespace, renames `Namespace` objects, and lets role
 //! bindings follow.
 
+use crate::budget::text_weight;
 use crate::error::{Error, Problem};
 use crate::field_spec::{self, Create, FieldSpec};
 use crate::resource::{Resource, ResourceList};
@@ -36,6 +37,7 @@ impl Move {
         if self.namespace.is_empty() {
             return Ok(());
         }
+        list.pay_for_all(text_weight(&self.namespace) * (1 + self.specs.len() / 8))?;
         for resource in list.items_mut() {
             resource.remember();
             self.one(resource).map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;

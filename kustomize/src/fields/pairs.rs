@@ -1,5 +1,6 @@
 //! Setting labels or annotations at every place that field specs lead to.
 
+use crate::budget::text_weight;
 use crate::error::{Error, Problem};
 use crate::field_spec::{self, Create, FieldSpec};
 use crate::resource::ResourceList;
@@ -11,6 +12,8 @@ pub fn set(list: &mut ResourceList, pairs: &BTreeMap<String, String>, specs: &[F
     if pairs.is_empty() {
         return Ok(());
     }
+    let cost: usize = pairs.iter().map(|(key, value)| text_weight(key) + text_weight(value)).sum();
+    list.pay_for_all(cost * (1 + specs.len() / 64))?;
     for resource in list.items_mut() {
         let gvk = resource.gvk();
         for spec in specs {

@@ -1,5 +1,6 @@
 //! `patches:` and its older spellings `patchesStrategicMerge:` and `patchesJson6902:`.
 
+use crate::budget::weight;
 use crate::error::{Error, Place, Problem};
 use crate::kustomization::{Field, Text};
 use crate::patch::json6902::{self, Operation};
@@ -105,10 +106,11 @@ impl Patch {
         let Some(target) = &self.target else {
             return Err(Error::new(self.place.clone(), Problem::Patch("a JSON patch needs a `target`".to_owned())));
         };
+        let budget = list.budget();
         for resource in list.items_mut().iter_mut().filter(|resource| target.matches(resource)) {
             resource.remember();
             resource.valueless.clear();
-            let result = with_annotations(&mut resource.value, |value| json6902::apply(value, operations));
+            let result = with_annotations(&mut resource.value, |value| json6902::apply(value, operations, &budget));
             result.map_err(|why| Error::new(place.clone(), Problem::Patch(format!("{}: {why}", resource.id()))))?;
         }
         list.items_mut().retain(|resource| !resource.value.is_null());
@@ -124,6 +126,8 @@ impl Patch {
             return Err(Error::new(place.clone(), Problem::Patch(why.to_owned())));
         };
         let selected: Vec<usize> = (0..list.len()).filter(|at| target.matches(&list.as_slice()[*at])).collect();
+        let paid = list.budget().pay(selected.len(), weight(&patch.value));
+        paid.map_err(|why| Error::new(place.clone(), Problem::Patch(why)))?;
         for at in selected {
             let resource = &mut list.items_mut()[at];
             let mut patch = patch.clone();

@@ -1,5 +1,6 @@
 //! `replacements:` copies a value of one object into fields of others.
 
+use crate::budget::{Budget, MAX_DEPTH, depth, weight};
 use crate::error::{Error, Place, Problem};
 use crate::field_path::{FieldPath, scalar_text};
 use crate::kustomization::{Field, Fields};
@@ -133,10 +134,11 @@ impl Replacement {
     fn apply(&self, list: &mut ResourceList) -> Result<(), Error> {
         let invalid = |why: String| Error::new(self.place.clone(), Problem::Invalid(why));
         let value = self.value(list)?;
+        let budget = list.budget();
         for target in &self.targets {
             for resource in list.items_mut().iter_mut().filter(|resource| target.takes(resource)) {
                 let id = resource.id();
-                target.write(&mut resource.value, &value).map_err(|why| invalid(format!("{id}: {why}")))?;
+                target.write(&mut resource.value, &value, &budget).map_err(|why| invalid(format!("{id}: {why}")))?;
             }
         }
         list.check_unique()
@@ -244,11 +246,17 @@ impl Target {
         self.select.takes(resource) && !self.reject.iter().any(|reject| reject.leaves(resource))
     }
 
-    fn write(&self, object: &mut Value, value: &Value) -> Result<(), String> {
+    fn write(&self, object: &mut Value, value: &Value, budget: &Budget) -> Result<(), String> {
         for path in &self.paths {
+            if path.len() + depth(value) > MAX_DEPTH {
+                return Err(format!("the object would be nested deeper than {MAX_DEPTH} levels"));
+            }
             let create = self.options.create.then_some(value);
             let count = path
-                .visit(object, create, &mut |field| self.options.set(field, value))
+                .visit(object, create, &mut |field| {
+                    budget.pay(1, weight(value))?;
+                    self.options.set(field, value)
+                })
                 .map_err(|why| format!("field `{}`: {why}", path.as_str()))?;
             if count == 0 {
                 return Err(format!("the field `{}` is missing; `options: {{create: true}}` makes it", path.as_str()));

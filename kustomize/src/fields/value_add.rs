@@ -2,6 +2,7 @@
 //! fields of many objects, or into a part of a path that they hold.
 
 use super::namespace::Move;
+use crate::budget::{MAX_STEPS, text_weight};
 use crate::error::{Error, Place, Problem};
 use crate::field_spec::{self, Create, FieldSpec};
 use crate::kustomization::Field;
@@ -64,9 +65,11 @@ impl Target {
         let fields = field.mapping(&["selector", "fieldPath", "filePathPosition"])?;
         let path = fields.string("fieldPath")?;
         let position = fields.get("filePathPosition").map_or(Ok(0), |position| position.integer())?;
-        if path.is_empty() || position < 0 {
-            let why = "a target needs a `fieldPath`, and no negative `filePathPosition`";
-            return Err(field.error(Problem::Invalid(why.to_owned())));
+        if path.is_empty() || path.split('/').count() > MAX_STEPS || position < 0 {
+            let why = format!(
+                "a target needs a `fieldPath` of at most {MAX_STEPS} steps, and no negative `filePathPosition`"
+            );
+            return Err(field.error(Problem::Invalid(why)));
         }
         Ok(Self {
             selector: fields.get("selector").map(|selector| Selector::decode(&selector)).transpose()?,
@@ -77,6 +80,7 @@ impl Target {
 
     fn apply(&self, value: &str, list: &mut ResourceList) -> Result<(), Error> {
         let is_meant = |resource: &_| self.selector.as_ref().is_none_or(|selector| selector.matches(resource));
+        list.pay_for_all(text_weight(value))?;
         for resource in list.items_mut().iter_mut().filter(|resource| is_meant(*resource)) {
             let gvk = resource.gvk();
             let result = match self.spec.path.as_ref() {

@@ -1,5 +1,6 @@
 //! `vars:` puts the value of an object's field wherever `$(NAME)` stands in certain fields.
 
+use crate::budget::{Budget, text_weight, weight};
 use crate::error::{Error, Place, Problem};
 use crate::field_path::FieldPath;
 use crate::field_spec::{self, Create, FieldSpec};
@@ -130,11 +131,14 @@ impl Vars {
             return Ok(());
         }
         let values = self.values(list)?;
+        let budget = list.budget();
         for resource in list.items_mut() {
             let gvk = resource.gvk();
             for spec in specs {
-                field_spec::apply(&mut resource.value, &gvk, spec, Create::Never, &mut |value| replace(value, &values))
-                    .map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;
+                field_spec::apply(&mut resource.value, &gvk, spec, Create::Never, &mut |value| {
+                    replace(value, &values, &budget)
+                })
+                .map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;
             }
         }
         Ok(())
@@ -160,25 +164,25 @@ impl Vars {
 }
 
 /// Replaces variables in a string, or in the strings of a list or a mapping.
-fn replace(value: &mut Value, values: &BTreeMap<&str, Value>) -> Result<(), String> {
+fn replace(value: &mut Value, values: &BTreeMap<&str, Value>, budget: &Budget) -> Result<(), String> {
     match value {
         Value::String(text) => {
-            *value = expanded(text, values);
+            *value = expanded(text, values, budget)?;
             Ok(())
         }
         Value::Array(items) => items.iter_mut().try_for_each(|item| match item {
-            Value::String(_) => replace(item, values),
+            Value::String(_) => replace(item, values, budget),
             _ => Err("a list of strings was expected".to_owned()),
         }),
         Value::Object(map) => {
-            map.values_mut().filter(|item| item.is_string()).try_for_each(|item| replace(item, values))
+            map.values_mut().filter(|item| item.is_string()).try_for_each(|item| replace(item, values, budget))
         }
         _ => Ok(()),
     }
 }
 
 /// `$(NAME)` replaced, `$$` as `$`. A text that is nothing else than a variable takes its type.
-fn expanded(text: &str, values: &BTreeMap<&str, Value>) -> Value {
+fn expanded(text: &str, values: &BTreeMap<&str, Value>, budget: &Budget) -> Result<Value, String> {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
@@ -197,8 +201,14 @@ fn expanded(text: &str, values: &BTreeMap<&str, Value>) -> Value {
                 let name = &after[1..end];
                 rest = &after[end + 1..];
                 match values.get(name).filter(|value| !value.is_object() && !value.is_array()) {
-                    Some(value) if before.is_empty() && result.is_empty() && rest.is_empty() => return value.clone(),
-                    Some(Value::String(value)) => result.push_str(value),
+                    Some(value) if before.is_empty() && result.is_empty() && rest.is_empty() => {
+                        budget.pay(1, weight(value))?;
+                        return Ok(value.clone());
+                    }
+                    Some(Value::String(value)) => {
+                        budget.pay(1, text_weight(value))?;
+                        result.push_str(value);
+                    }
                     Some(value) => result.push_str(&value.to_string()),
                     None => result.push_str(&format!("$({name})")),
                 }
@@ -211,7 +221,7 @@ fn expanded(text: &str, values: &BTreeMap<&str, Value>) -> Value {
         }
     }
     result.push_str(rest);
-    Value::String(result)
+    Ok(Value::String(result))
 }
 
 #[cfg(test)]
@@ -232,7 +242,7 @@ mod tests {
             ("cost: 5$", json!("cost: 5$")),
             ("$é", json!("$é")),
         ] {
-            assert_eq!(expanded(text, &values), want, "{text}");
+            assert_eq!(expanded(text, &values, &Budget::new(100)), Ok(want), "{text}");
         }
     }
 

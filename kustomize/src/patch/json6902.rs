@@ -1,6 +1,7 @@
 //! JSON patches (RFC 6902), as lenient as the reference's library: `replace` adds what is missing
 //! in a mapping, and indices may count from the end of a list.
 
+use crate::budget::{Budget, MAX_DEPTH, depth, weight};
 use serde_json::Value;
 
 /// One operation of a JSON patch.
@@ -61,28 +62,43 @@ fn pointer(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// Applies the operations in order.
-pub fn apply(object: &mut Value, operations: &[Operation]) -> Result<(), String> {
+pub fn apply(object: &mut Value, operations: &[Operation], budget: &Budget) -> Result<(), String> {
     for operation in operations {
-        one(object, operation).map_err(|why| format!("path `{}`: {why}", operation.written))?;
+        one(object, operation, budget).map_err(|why| format!("path `{}`: {why}", operation.written))?;
     }
     Ok(())
 }
 
-fn one(object: &mut Value, operation: &Operation) -> Result<(), String> {
+fn one(object: &mut Value, operation: &Operation, budget: &Budget) -> Result<(), String> {
     let path = &operation.path;
     match &operation.kind {
-        Kind::Add(value) => add(object, path, value.clone()),
+        Kind::Add(value) => add(object, path, paid(value, path, budget)?),
         Kind::Remove => remove(object, path).map(drop),
-        Kind::Replace(value) => replace(object, path, value.clone()),
+        Kind::Replace(value) => replace(object, path, paid(value, path, budget)?),
         Kind::Test(value) => test(object, path, value),
         Kind::Move(from) => {
             let value = remove(object, from)?;
+            fits(&value, path)?;
             add(object, path, value)
         }
         Kind::Copy(from) => {
-            let value = get(object, from)?.clone();
+            let value = paid(get(object, from)?, path, budget)?;
             add(object, path, value)
         }
+    }
+}
+
+/// A copy of a value, paid for, that does not become too deep where it goes.
+fn paid(value: &Value, path: &[String], budget: &Budget) -> Result<Value, String> {
+    budget.pay(1, weight(value))?;
+    fits(value, path)?;
+    Ok(value.clone())
+}
+
+fn fits(value: &Value, path: &[String]) -> Result<(), String> {
+    match path.len() + depth(value) > MAX_DEPTH {
+        true => Err(format!("the object would be nested deeper than {MAX_DEPTH} levels")),
+        false => Ok(()),
     }
 }
 
@@ -205,7 +221,7 @@ mod tests {
     use serde_json::json;
 
     fn patched(mut object: Value, patch: Value) -> Result<Value, String> {
-        apply(&mut object, &parse(patch)?)?;
+        apply(&mut object, &parse(patch)?, &Budget::new(1_000))?;
         Ok(object)
     }
 
@@ -234,6 +250,13 @@ mod tests {
         assert!(patched(json!({"a": 1}), json!([{"op": "test", "path": "/a", "value": 1.0}])).is_ok());
         assert!(patched(json!({}), json!([{"op": "add", "path": "", "value": 2}])).is_err());
         assert!(patched(json!({}), json!([{"op": "put", "path": "/a", "value": 2}])).is_err());
+    }
+
+    #[test]
+    fn copies_of_copies_end_at_the_budget() {
+        let doubling = json!({"op": "copy", "from": "/a", "path": "/a/-"});
+        let patch = Value::Array(vec![doubling; 100]);
+        assert!(patched(json!({"a": [1]}), patch).is_err());
     }
 
     #[test]

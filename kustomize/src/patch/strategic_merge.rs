@@ -5,6 +5,9 @@ use super::elements;
 use super::schema::Schema;
 use serde_json::{Map, Value};
 
+/// Merging elements one by one takes the square of their number; no real list comes near this.
+const MAX_ELEMENTS: usize = 1_000;
+
 /// Stands for a key without a value while merging. Nobody writes this; who does gets a null.
 const VALUELESS: &str = "\0valueless";
 
@@ -222,6 +225,9 @@ fn associative(
     keys: &'static [&'static str],
     schema: Schema,
 ) -> Result<Value, String> {
+    if target.len() + patch.map_or(0, <[_]>::len) > MAX_ELEMENTS {
+        return Err(format!("lists of more than {MAX_ELEMENTS} elements are not merged"));
+    }
     let keys = if keys.is_empty() { &[""] } else { keys };
     let mut identities = elements::identities(patch.unwrap_or_default(), &target, keys);
     if keys.len() > 1 {

@@ -1,18 +1,49 @@
 //! The objects of a kustomization in their order, no two with the same identity.
 
 use super::{Behavior, Id, Resource};
+use crate::budget::{Budget, weight};
 use crate::error::{Error, Place, Problem};
 use std::collections::HashMap;
 
 /// Objects in the order in which they were added.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ResourceList {
     items: Vec<Resource>,
+    budget: Budget,
     /// Present identity to index; `None` while identities may have changed.
     index: Option<HashMap<Id, usize>>,
 }
 
 impl ResourceList {
+    /// An empty list that pays from the rendering's budget.
+    pub fn new(budget: Budget) -> Self {
+        Self { items: Vec::new(), budget, index: None }
+    }
+
+    pub fn budget(&self) -> Budget {
+        self.budget.clone()
+    }
+
+    /// Pays for a change that costs so much in every object.
+    pub fn pay_for_all(&self, cost: usize) -> Result<(), Error> {
+        let place = self.items.first().map(|item| item.place.clone()).unwrap_or_default();
+        self.budget.pay(self.items.len(), cost).map_err(|why| Error::new(place, Problem::Invalid(why)))
+    }
+
+    /// Adds objects that were just read, and pays for them.
+    pub fn append_read(&mut self, resources: Vec<Resource>) -> Result<(), Error> {
+        for resource in resources {
+            self.pay_for(&resource)?;
+            self.append(resource)?;
+        }
+        Ok(())
+    }
+
+    fn pay_for(&self, resource: &Resource) -> Result<(), Error> {
+        let paid = self.budget.pay(1, weight(&resource.value));
+        paid.map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Resource> {
         self.items.iter()
     }
@@ -69,6 +100,7 @@ impl ResourceList {
 
     /// Adds a generated object, or merges it into the one of the same name, as its behavior says.
     pub fn absorb(&mut self, mut resource: Resource) -> Result<(), Error> {
+        self.pay_for(&resource)?;
         let id = resource.id();
         let matches: Vec<usize> = (0..self.items.len()).filter(|at| self.items[*at].is_or_was(&id)).collect();
         match (matches.as_slice(), resource.behavior) {

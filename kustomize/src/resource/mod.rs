@@ -154,7 +154,9 @@ impl Resource {
 
     /// Whether the identity is one that the object has or had.
     pub fn is_or_was(&self, id: &Id) -> bool {
-        self.id() == *id || self.previous_ids().any(|previous| previous == *id)
+        // Names differ nearly always, and are the cheapest to compare.
+        let named_so = self.name() == id.name || self.previous.iter().any(|previous| previous.name == id.name);
+        named_so && (self.id() == *id || self.previous_ids().any(|previous| previous == *id))
     }
 }
 

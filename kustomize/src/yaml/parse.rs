@@ -85,7 +85,10 @@ impl<'t> Reader<'t> {
         };
         let node = Node { at, kind };
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), self.nodes - before + 1));
+            // The copy that aliases are made from counts too: anchors can nest.
+            let size = self.nodes - before + 1;
+            self.count(size, at)?;
+            self.anchors.insert(anchor, (node.clone(), size));
         }
         Ok(node)
     }
