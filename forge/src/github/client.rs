@@ -66,12 +66,14 @@ pub(super) struct Client {
     pub(super) base: Url,
     sessions: Sessions,
     request_timeout: Duration,
+    pub(super) remember: Duration,
 }
 
 impl Client {
     pub(super) fn new(settings: &GitHubSettings) -> Result<Self, SetupError> {
         let sessions = Sessions::open(settings)?;
-        Ok(Self { base: settings.api_url.clone(), sessions, request_timeout: settings.request_timeout })
+        let (request_timeout, remember) = (settings.request_timeout, settings.remember);
+        Ok(Self { base: settings.api_url.clone(), sessions, request_timeout, remember })
     }
 
     /// `segments` below the base address's path.
@@ -82,14 +84,28 @@ impl Client {
     /// Asks with the credentials that are meant for this repository.
     pub(super) async fn ask(&self, repository: &RepositoryName, ask: &Ask<'_>) -> Result<Answer, ForgeError> {
         let session = self.session(repository).await?;
-        let answer = self.follow(&session, ask).await?;
-        if answer.status == StatusCode::UNAUTHORIZED
-            && let Some(fresh) = self.sessions.renew(&session, repository).await
+        let answer = self.follow(&session, ask).await;
+        if is_refused(&answer)
+            && let Some(other) = self.another(&session, repository).await?
         {
-            let answer = self.follow(&fresh, ask).await?;
-            return judge(&fresh, ask, answer);
+            let answer = self.follow(&other, ask).await?;
+            return judge(&other, ask, answer);
         }
-        judge(&session, ask, answer)
+        judge(&session, ask, answer?)
+    }
+
+    /// What to try when GitHub refused the credentials: a token that was replaced, an App that was installed anew.
+    async fn another(
+        &self,
+        refused: &Arc<Session>,
+        repository: &RepositoryName,
+    ) -> Result<Option<Arc<Session>>, ForgeError> {
+        if let Some(fresh) = self.sessions.renewed(refused).await {
+            return Ok(Some(fresh));
+        }
+        self.sessions.forget(repository);
+        let found = self.session(repository).await?;
+        Ok(Some(found).filter(|found| !Arc::ptr_eq(found, refused)))
     }
 
     /// Our own login, as it stands at comments.
@@ -151,6 +167,13 @@ impl Client {
             session.close_until(*until);
         }
         answer
+    }
+}
+
+fn is_refused(answer: &Result<Answer, ForgeError>) -> bool {
+    match answer {
+        Ok(answer) => answer.status == StatusCode::UNAUTHORIZED,
+        Err(error) => matches!(error, ForgeError::Unauthorized { .. }),
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
 use crate::{Complete, ForgeError, Listing, Page, Progress};
 use http::{HeaderValue, StatusCode, header};
 use lapdev_api::name::RepositoryName;
+use std::time::Instant;
 
 /// 100,000 items. A forge that goes on longer than that is broken.
 const MOST_PAGES: usize = 1_000;
@@ -22,6 +23,8 @@ const MOST_PASSES: usize = 4;
 pub(super) struct Remembered<T> {
     place: String,
     etag: Option<HeaderValue>,
+    /// When its body was last seen, rather than confirmed.
+    seen: Instant,
     page: Page<T>,
 }
 
@@ -84,6 +87,7 @@ async fn fetch<T: Clone>(
     place: String,
     known: Option<&Remembered<T>>,
 ) -> Result<Remembered<T>, ForgeError> {
+    let known = known.filter(|remembered| remembered.seen.elapsed() < client.remember);
     let unless = known.and_then(|remembered| remembered.etag.as_ref());
     let ask = Ask { unless, ..Ask::get(of.what, place.clone()) };
     let answer = client.ask(of.repository, &ask).await?;
@@ -93,7 +97,7 @@ async fn fetch<T: Clone>(
     let etag = answer.headers.get(header::ETAG).cloned();
     let page =
         page(of, &answer, client).map_err(|message| ForgeError::Partial { what: of.what.to_owned(), message })?;
-    Ok(Remembered { place, etag, page })
+    Ok(Remembered { place, etag, seen: Instant::now(), page })
 }
 
 fn page<T>(of: &Of<'_, T>, answer: &Answer, client: &Client) -> Result<Page<T>, String> {

@@ -105,26 +105,24 @@ impl Sessions {
         Some(locked(sessions).entry(id).or_insert_with(|| Session::new(fresh, None)).clone())
     }
 
-    /// Another session in place of one that GitHub refused; none when there is nothing new to try. For an App the
-    /// installation is looked up again by whoever calls next, since it may have been removed and made anew.
-    pub(super) async fn renew(&self, refused: &Session, repository: &RepositoryName) -> Option<Arc<Session>> {
-        match self {
-            Self::App { installations, .. } => {
-                locked(installations).remove(repository);
-                None
-            }
-            Self::Token { path, current } => {
-                let text = tokio::fs::read_to_string(path).await.ok()?;
-                let token = parse_token(&text, path).ok()?;
-                let same = refused.token.as_ref().is_some_and(|old| old.expose_secret() == token.expose_secret());
-                if same {
-                    return None;
-                }
-                let fresh = with_token(&refused.octocrab, token);
-                locked(current).clone_from(&fresh);
-                Some(fresh)
-            }
+    /// Forgets the installation of a repository, which may have been removed and made anew.
+    pub(super) fn forget(&self, repository: &RepositoryName) {
+        if let Self::App { installations, .. } = self {
+            locked(installations).remove(repository);
         }
+    }
+
+    /// A session with the token that is in the file now, if it is another one than was refused.
+    pub(super) async fn renewed(&self, refused: &Session) -> Option<Arc<Session>> {
+        let Self::Token { path, current } = self else { return None };
+        let text = tokio::fs::read_to_string(path).await.ok()?;
+        let token = parse_token(&text, path).ok()?;
+        if refused.token.as_ref().is_some_and(|old| old.expose_secret() == token.expose_secret()) {
+            return None;
+        }
+        let fresh = with_token(&refused.octocrab, token);
+        locked(current).clone_from(&fresh);
+        Some(fresh)
     }
 }
 

@@ -19,6 +19,9 @@ pub struct GitHubSettings {
     pub connect_timeout: Duration,
     /// How long one request may take, its answer's last byte included.
     pub request_timeout: Duration,
+    /// How long an answer may be asked for conditionally before it is asked for anew: should GitHub ever confirm
+    /// something wrong with the right `ETag`, it lasts no longer than this.
+    pub remember: Duration,
     /// How long after a failed attempt to write a comment it may still appear. GitHub ends requests after 10 s.
     pub settle: Duration,
 }
@@ -47,6 +50,7 @@ impl GitHubSettings {
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
+            remember: Duration::from_secs(600),
             settle: Duration::from_secs(15),
         }
     }

@@ -58,7 +58,7 @@ impl World {
         if !path.join("HEAD").exists() {
             git::create(&path)?;
         }
-        let seen = git::branches(&path)?;
+        let (seen, default_branch) = (git::branches(&path)?, git::default_branch(&path)?);
         self.user(owner);
         let (id, time) = (self.new_id(), now());
         let repository = Repository {
@@ -66,6 +66,7 @@ impl World {
             owner: owner.to_owned(),
             name: name.to_owned(),
             path: path.clone(),
+            default_branch,
             private,
             parent: None,
             pulls: BTreeMap::new(),
@@ -120,6 +121,7 @@ impl World {
         let repository = self.repository(full_name)?;
         let (id, path) = (repository.id, repository.path.clone());
         let present = git::branches(&path)?;
+        repository.default_branch = git::default_branch(&path)?;
         let before = std::mem::replace(&mut repository.seen, present.clone());
         let mut names: Vec<_> = before.keys().chain(present.keys()).cloned().collect();
         names.sort();
@@ -161,7 +163,7 @@ impl World {
             None => (base.owner.clone(), new.head.clone()),
         };
         let number = base.next_number;
-        let base_ref = if new.base.is_empty() { git::default_branch(&base_path)? } else { new.base };
+        let base_ref = if new.base.is_empty() { base.default_branch.clone() } else { new.base };
         let missing = |branch: &str| DoubleError::Unknown(format!("branch {branch}"));
         let base_sha = base.seen.get(&base_ref).cloned().ok_or_else(|| missing(&base_ref))?;
         let head_name = format!("{owner}/{base_name}");

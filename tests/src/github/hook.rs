@@ -115,12 +115,13 @@ impl Hooks {
     /// Makes a delivery of each event, and does with it what the policy says.
     pub fn announce(&self, events: Vec<Event>) -> Result<(), DoubleError> {
         for event in events {
+            let aimed = self.state().target.is_some();
             let delivery = Delivery {
                 id: guid(),
                 event: event.name.to_owned(),
                 action: event.payload["action"].as_str().map(str::to_owned),
                 payload: event.payload.to_string(),
-                attempts: Vec::new(),
+                attempts: if aimed { Vec::new() } else { vec!["no webhook was set".to_owned()] },
             };
             let (id, policy) = (delivery.id.clone(), {
                 let mut state = self.state();
@@ -128,6 +129,7 @@ impl Hooks {
                 state.policy.clone()
             });
             match policy {
+                _ if !aimed => {}
                 WebhookPolicy { drop: true, .. } => {}
                 WebhookPolicy { hold: true, .. } => self.state().held.push(id),
                 policy => self.enqueue(&id, &policy)?,

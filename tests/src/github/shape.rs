@@ -65,14 +65,16 @@ pub(super) fn api(world: &World, repository: &Repository) -> String {
 /// A person, an organization or a bot.
 pub(super) fn user(world: &World, user: &User) -> Value {
     let (root, login) = (&world.root, &user.login);
-    let url = format!("{root}/users/{login}");
+    // The login of a bot ends in `[bot]`, which is no part of an address as it stands.
+    let part = login.replace('[', "%5B").replace(']', "%5D");
+    let url = format!("{root}/users/{part}");
     let mut shape = json!({
         "login": login,
         "id": user.id,
         "node_id": node_id("U", user.id),
         "avatar_url": format!("{root}/avatars/{}", user.id),
         "gravatar_id": "",
-        "html_url": format!("{root}/{login}"),
+        "html_url": format!("{root}/{part}"),
         "type": user.kind,
         "site_admin": false,
         "user_view_type": "public",
@@ -120,7 +122,7 @@ pub(super) fn repository(world: &World, repository: &Repository) -> Value {
         "ssh_url": format!("git@{host}:{}.git", repository.full_name()),
         "svn_url": html,
         "mirror_url": null,
-        "default_branch": super::git::default_branch(&repository.path).unwrap_or_else(|_| "main".to_owned()),
+        "default_branch": repository.default_branch,
     });
     let more = json!({
         "homepage": null, "language": null, "license": null, "topics": [],

@@ -31,6 +31,8 @@ pub(super) struct Repository {
     pub name: String,
     /// The bare git repository.
     pub path: PathBuf,
+    /// What HEAD names, as last seen.
+    pub default_branch: String,
     pub private: bool,
     /// The repository that it was forked from.
     pub parent: Option<u64>,
