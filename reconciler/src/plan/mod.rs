@@ -17,7 +17,7 @@
 
 mod admit;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod hold;
 mod observed;
 #[cfg(test)]
@@ -30,6 +30,7 @@ mod trigger;
 mod verdict;
 mod want;
 
+pub(crate) use observed::fork_number;
 pub use observed::{Confirmation, Observed, OpenPullRequests, PullRequest, Refs, Repository};
 pub use subject::Subject;
 

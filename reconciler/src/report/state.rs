@@ -1,0 +1,95 @@
+//! How an environment is, in words, from what was published and what its agent last said.
+
+use lapdev_api::{
+    record::{EnvironmentRecord, Evidence, Life},
+    status::{EnvironmentStatus, Phase},
+};
+use lapdev_forge::CommitState;
+
+/// One environment with everything that is said about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// What was published.
+    pub record: &'a EnvironmentRecord,
+    /// What its agent last said, if anything.
+    pub status: Option<&'a EnvironmentStatus>,
+    /// Whether its cluster's agent is connected.
+    pub connected: bool,
+}
+
+/// How it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct State {
+    /// After "the environment …".
+    pub words: String,
+    /// Why, or what to do; may be empty. Not escaped.
+    pub detail: String,
+    pub verdict: CommitState,
+}
+
+fn state(words: &str, detail: impl Into<String>, verdict: CommitState) -> State {
+    State { words: words.to_owned(), detail: detail.into(), verdict }
+}
+
+impl Sight<'_> {
+    pub(super) fn state(&self) -> State {
+        match &self.record.life {
+            Life::Queued { reason } => state("waits", reason, CommitState::Pending),
+            Life::Closing { evidence, .. } => state("is being removed", evidence.to_string(), CommitState::Pending),
+            Life::Closed { evidence, .. } => {
+                state("has ended", format!("{evidence}.{}", way_back(evidence)), CommitState::Pending)
+            }
+            Life::Live => self.live(),
+        }
+    }
+
+    fn live(&self) -> State {
+        let failed = self.record.problems.iter().find(|problem| problem.reason == "RenderFailed");
+        if let Some(problem) = failed {
+            let words = match self.record.digest {
+                Some(_) => "could not be updated; what ran before runs on",
+                None => "could not be rendered",
+            };
+            return state(words, &problem.message, CommitState::Failure);
+        }
+        let cluster = &self.record.cluster;
+        match self.current() {
+            Some(status) => observed(status),
+            None if self.record.digest.is_none() => state("is not published yet", "", CommitState::Pending),
+            None if !self.connected => {
+                state("waits for its cluster", format!("the agent of cluster {cluster} is not connected"), CommitState::Pending)
+            }
+            None => state("is being rolled out", "", CommitState::Pending),
+        }
+    }
+
+    /// What the agent said about what was last published, not about something older.
+    pub(super) fn current(&self) -> Option<&EnvironmentStatus> {
+        self.status.filter(|status| status.generation >= self.record.generation)
+    }
+}
+
+fn observed(status: &EnvironmentStatus) -> State {
+    let (words, verdict) = match status.phase {
+        Phase::Queued => ("waits", CommitState::Pending),
+        Phase::Pending => ("is being rolled out", CommitState::Pending),
+        Phase::Progressing => ("is starting", CommitState::Pending),
+        Phase::Ready => ("is ready", CommitState::Success),
+        Phase::Failed => ("cannot become ready", CommitState::Failure),
+        Phase::Occupied => ("finds something of somebody else's in its place", CommitState::Failure),
+        Phase::Terminating => ("is being removed", CommitState::Pending),
+    };
+    state(words, &status.message, verdict)
+}
+
+fn way_back(evidence: &Evidence) -> &'static str {
+    match evidence {
+        Evidence::PullRequestClosed { .. } => " Reopening the pull request brings it back",
+        Evidence::TtlEnded { .. } => " The next push brings it back",
+        Evidence::RefGone { .. }
+        | Evidence::TriggerGone { .. }
+        | Evidence::FileGone { .. }
+        | Evidence::Moved { .. }
+        | Evidence::Superseded { .. } => "",
+    }
+}

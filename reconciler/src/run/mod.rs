@@ -1,0 +1,138 @@
+//! The loop: wakes when a delivery came, when the ledger changed or when it is time, makes a pass, and writes what the
+//! passes say to the forge. The edge of the crate: everything that waits or fails is here.
+//!
+//! A pass that fails has written nothing; it is made again, after a pause that grows. Nothing is ever deleted because
+//! something failed.
+
+mod config;
+mod look;
+mod memo;
+mod pass;
+mod renderer;
+mod settings;
+mod source;
+#[cfg(test)]
+mod tests;
+mod world;
+
+pub use settings::Settings;
+
+use crate::{
+    git::{GitError, Mirrors},
+    report::Reporter,
+};
+use lapdev_forge::Forge;
+use lapdev_store::{PublishError, Store, StoreError, Topic};
+use pass::{Memory, Scope};
+use std::{error::Error, sync::Arc, time::Duration};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The longest pause after failed passes.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often the store forgets what is old.
+const PRUNE: Duration = Duration::from_secs(3600);
+
+/// A pass that failed.
+#[derive(Debug, thiserror::Error)]
+enum PassError {
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The store refused the plan: something changed under way. The next pass sees it.
+    #[error("the store refused the publication")]
+    Publish(#[from] PublishError),
+    /// A task of ours ended early.
+    #[error("rendering ended early")]
+    Task(#[source] tokio::task::JoinError),
+    /// No random bytes for a uid.
+    #[error("the system gives no random bytes")]
+    Random(#[source] getrandom::Error),
+}
+
+/// The reconciler.
+pub struct Reconciler {
+    settings: Arc<Settings>,
+    store: Store,
+    forge: Arc<dyn Forge>,
+    mirrors: Mirrors,
+}
+
+impl Reconciler {
+    /// Opens the folder of mirrors.
+    ///
+    /// # Errors
+    /// When it cannot be used, or the git settings are refused.
+    pub fn new(settings: Settings, store: Store, forge: Arc<dyn Forge>) -> Result<Self, GitError> {
+        let mirrors = Mirrors::open(&settings.mirrors, settings.git.clone())?;
+        Ok(Self { settings: Arc::new(settings), store, forge, mirrors })
+    }
+
+    /// Reconciles and reports until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let reporter = Reporter::new(Arc::clone(&self.settings), self.store.clone(), Arc::clone(&self.forge));
+        tokio::join!(self.reconcile(&shutdown), reporter.run(&shutdown));
+    }
+
+    async fn reconcile(&self, shutdown: &CancellationToken) {
+        let mut deliveries = self.store.watch(Topic::Deliveries);
+        let mut desired = self.store.watch(Topic::Desired);
+        let (mut memory, mut failures) = (Memory::default(), 0);
+        let (mut next_poll, mut next_prune) = (Instant::now(), Instant::now());
+        let mut retry: Option<(Instant, Scope)> = None;
+        loop {
+            let again = retry.map_or(next_poll, |(at, _)| at);
+            let scope = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep_until(next_poll) => Scope::Everything,
+                () = tokio::time::sleep_until(again), if retry.is_some() => retry.map_or(Scope::Nudged, |(_, scope)| scope),
+                // While a pass is owed, a nudge does not hurry it: what failed may well fail again.
+                woken = deliveries.changed(), if retry.is_none() => if woken.is_ok() { Scope::Nudged } else { return },
+                woken = desired.changed(), if retry.is_none() => if woken.is_ok() { Scope::Nudged } else { return },
+            };
+            if scope == Scope::Everything {
+                next_poll = Instant::now() + self.settings.poll;
+            }
+            if Instant::now() >= next_prune {
+                next_prune = Instant::now() + PRUNE;
+                self.prune().await;
+            }
+            let begun = Instant::now();
+            let done = tokio::select! {
+                () = shutdown.cancelled() => return,
+                done = self.pass(&mut memory, scope) => done,
+            };
+            retry = match done {
+                Ok(done) => {
+                    failures = 0;
+                    tracing::debug!(?scope, changed = done.changed, took = ?begun.elapsed(), "pass");
+                    done.more.then(|| (Instant::now(), Scope::Nudged))
+                }
+                Err(error) => {
+                    failures += 1;
+                    let pause = Duration::from_secs(1 << failures.min(6)).min(LONGEST_PAUSE);
+                    tracing::error!(error = %error_chain(&error), ?pause, "a pass failed; nothing of it was written");
+                    Some((Instant::now() + pause, scope))
+                }
+            };
+        }
+    }
+
+    async fn prune(&self) {
+        if let Err(error) = self.store.prune(jiff::Timestamp::now()).await {
+            tracing::warn!(error = %error_chain(&error), "old entries are kept");
+        }
+    }
+}
+
+/// An error and its causes, in one line.
+pub(crate) fn error_chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,82 @@
+//! A catalog's objects at a commit, rendered once for as long as its tree stays the same.
+
+use super::{error_chain, memo::Memo, world::{World, tip}};
+use crate::{
+    git::Mirror,
+    render::Sourced,
+};
+use lapdev_api::{
+    digest::Digest,
+    kinds::{AppCatalog, Source},
+    name::Commit,
+};
+use lapdev_kustomize::{FileKind, FileSystem as _, Options, TreePath, render_source};
+use std::sync::Arc;
+
+/// A folder of a commit.
+#[derive(Debug, Clone)]
+pub(super) struct Place<'w> {
+    pub mirror: &'w Mirror,
+    pub commit: Commit,
+    pub path: &'w str,
+}
+
+/// What was rendered there. Two of the same key are the same objects.
+#[derive(Debug, Clone)]
+pub(super) struct Objects {
+    pub key: Digest,
+    pub objects: Arc<Vec<Sourced>>,
+}
+
+/// Rendered sources, by the id of their tree and the folder in it.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    rendered: Memo<Digest, Result<Objects, String>>,
+}
+
+impl Sources {
+    /// The objects at a place.
+    pub fn objects(&mut self, place: &Place<'_>) -> Result<Objects, String> {
+        let tree = place.mirror.tree(&place.commit).map_err(|error| error_chain(&error))?;
+        // Equal trees have equal content wherever they are, so neither repository nor commit is part of the key.
+        let key = Digest::of(format!("{}\0{}", tree.id(), place.path).as_bytes());
+        self.rendered.get(key, || {
+            let folder = TreePath::parse(place.path)
+                .and_then(|path| tree.find(&path).ok().flatten())
+                .filter(|found| found.kind == FileKind::Directory)
+                .ok_or_else(|| format!("there is no folder {} at commit {}", place.path, place.commit))?;
+            let objects = render_source(&tree, &folder.path, &Options::default()).map_err(|error| error_chain(&error))?;
+            if objects.is_empty() {
+                // An empty source would prune everything that runs; nobody means that.
+                return Err(format!("{} holds no objects at commit {}", place.path, place.commit));
+            }
+            let objects = Arc::new(objects.into_iter().map(Sourced::from).collect());
+            Ok(Objects { key, objects })
+        })
+    }
+
+    /// See [`Memo::sweep`].
+    pub fn sweep(&mut self) {
+        self.rendered.sweep();
+    }
+}
+
+/// Where the objects of a catalog are that environments follow, or that one keeps.
+pub(super) fn place<'w>(world: &'w World, catalog: &'w AppCatalog, pin: Option<&Commit>) -> Result<Place<'w>, String> {
+    match &catalog.source {
+        Source::Path { path } => {
+            let commit = pin.unwrap_or(&world.in_force.commit).clone();
+            Ok(Place { mirror: &world.in_force.mirror, commit, path })
+        }
+        Source::Repository { repository, path, branch } => {
+            let unread = || format!("repository {repository} was not read yet");
+            let seen = world.seen.get(repository).ok_or_else(unread)?;
+            let refs = &seen.repository.refs;
+            let commit = pin.or_else(|| tip(refs, branch)).cloned().ok_or_else(|| match refs.unknown_because() {
+                Some(why) => format!("repository {repository} cannot be read: {why}"),
+                None => format!("{repository} has no branch {branch}; correct `source.ref` of catalog {}", catalog.name),
+            })?;
+            Ok(Place { mirror: seen.mirror.as_ref().ok_or_else(unread)?, commit, path })
+        }
+    }
+}
