@@ -13,6 +13,7 @@ use lapdev_api::wire::TUNNEL_PATH;
 use lapdev_tunnel::body::{self, Body, BoxError};
 use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
 use tower_service::Service;
+use tracing::Instrument;
 
 /// The control plane's own routes.
 pub(crate) trait Routes:
@@ -54,6 +55,15 @@ impl<S: Routes> Dispatch<S> {
         let Some(authority) = authority(&request) else {
             return plain(StatusCode::BAD_REQUEST, "the request does not name exactly one host\n");
         };
+        // Without the query: a link's token is in it.
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let span = tracing::debug_span!("request", %peer, %method, %authority, path);
+        let response = self.answer_at(&authority, peer, request).instrument(span.clone()).await;
+        tracing::debug!(parent: &span, status = response.status().as_u16(), "answered");
+        response
+    }
+
+    async fn answer_at(&self, authority: &Authority, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
         let found = match self.hub.hosts.find(authority.host()).await {
             Ok(found) => found,
             Err(error) => {
@@ -62,8 +72,8 @@ impl<S: Routes> Dispatch<S> {
             }
         };
         match found {
-            Found::Preview(preview) => gateway::answer(&self.hub, &preview, &authority, peer, request).await,
-            Found::Unknown => gateway::unknown(&self.hub, &authority, &request),
+            Found::Preview(preview) => gateway::answer(&self.hub, &preview, authority, peer, request).await,
+            Found::Unknown => gateway::unknown(&self.hub, authority, &request),
             Found::Ours if request.uri().path() == TUNNEL_PATH => tunnel::answer(&self.hub, request).await,
             Found::Ours => self.own(request).await,
         }

@@ -21,7 +21,7 @@ use tokio_tungstenite::{
 /// Why the hub could not be reached.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
-    #[error("cannot read the cluster's token in {path}; mount it there (`lapdev cluster token create` makes one)", path = .0.display())]
+    #[error("cannot read the cluster's token in {path}; mount it there (`lapdev token create <cluster>` makes one)", path = .0.display())]
     TokenFile(PathBuf, #[source] io::Error),
     #[error("the token in {path} is no legal header value", path = .0.display())]
     Token(PathBuf),

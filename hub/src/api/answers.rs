@@ -16,8 +16,8 @@ pub(super) enum Failure {
     NoRoute,
     #[error(transparent)]
     Name(#[from] NameError),
-    #[error("there is no {what} {name}; `lapdev get {what}s` lists them")]
-    NotFound { what: &'static str, name: String },
+    #[error("there is no {what} {name}; `{lists}` shows all")]
+    NotFound { what: &'static str, name: String, lists: String },
     #[error("the store does not answer; see the control plane's log")]
     Store(#[from] StoreError),
 }

@@ -10,7 +10,8 @@ pub(super) async fn create(hub: &Hub, name: &str) -> Result<TokenView, Failure> 
     let cluster: ClusterName = name.parse()?;
     let declared = hub.store.clusters().await?.iter().any(|declared| declared.name == cluster);
     if !declared {
-        return Err(Failure::NotFound { what: "cluster", name: name.to_owned() });
+        let lists = "lapdev get clusters".to_owned();
+        return Err(Failure::NotFound { what: "cluster", name: name.to_owned(), lists });
     }
     let token = hub.store.create_token(&cluster, Timestamp::now()).await?;
     tracing::info!(%cluster, id = token.id, "made a token for an agent");
@@ -26,7 +27,8 @@ pub(super) async fn list(hub: &Hub, name: &str) -> Result<Vec<TokenView>, Failur
 pub(super) async fn revoke(hub: &Hub, name: &str, id: &str) -> Result<(), Failure> {
     let cluster: ClusterName = name.parse()?;
     if !hub.store.revoke_token(&cluster, id).await? {
-        return Err(Failure::NotFound { what: "token", name: id.to_owned() });
+        let lists = format!("lapdev token list {cluster}");
+        return Err(Failure::NotFound { what: "token", name: id.to_owned(), lists });
     }
     tracing::info!(%cluster, id, "revoked an agent's token");
     Ok(())

@@ -31,7 +31,9 @@ pub(super) async fn environments(hub: &Hub, which: Which) -> Result<EnvironmentL
 pub(super) async fn environment(hub: &Hub, name: &str) -> Result<EnvironmentView, Failure> {
     let parsed: EnvironmentName = name.parse()?;
     let found = hub.store.environment_by_name(&parsed).await?;
-    let record = found.ok_or_else(|| Failure::NotFound { what: "environment", name: name.to_owned() })?;
+    let lists = || "lapdev get environments".to_owned();
+    let missing = || Failure::NotFound { what: "environment", name: name.to_owned(), lists: lists() };
+    let record = found.ok_or_else(missing)?;
     let status = hub.store.status(&record.identity.uid).await?;
     let connected = connected(hub).await?.contains(&record.cluster);
     Ok(environment_view(hub, &record, status.as_ref(), connected))

@@ -28,7 +28,7 @@ pub(super) struct Admitted {
 enum Refusal {
     #[error("this address opens a WebSocket of subprotocol {SUBPROTOCOL} over HTTP/1.1, and nothing else")]
     NoUpgrade,
-    #[error("the token is unknown or was revoked; `lapdev cluster token create` makes a new one")]
+    #[error("the token is unknown or was revoked; `lapdev token create <cluster>` makes a new one")]
     Token,
     #[error("the header {EPOCH_HEADER} is missing or no number")]
     Epoch,

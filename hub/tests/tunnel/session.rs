@@ -6,10 +6,17 @@ use crate::{
     lab::{Agent, Environment, Lab, cluster, until},
     relay::Relay,
 };
+use http::Response;
+use hyper::service::service_fn;
 use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioIo;
 use lapdev_agent::tunnel::TunnelState;
-use lapdev_api::wire::{EPOCH_HEADER, SUBPROTOCOL, TUNNEL_PATH};
-use lapdev_tunnel::body;
+use lapdev_api::wire::{AgentMessage, EPOCH_HEADER, SUBPROTOCOL, TUNNEL_PATH, close};
+use lapdev_tunnel::{
+    body, h2,
+    lines::encode,
+    link::{Ended, Heartbeat, link},
+};
 use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -18,6 +25,8 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+use tokio_tungstenite::{client_async, tungstenite::client::IntoClientRequest};
+use tokio_util::task::TaskTracker;
 
 fn disconnected(with: &'static str) -> impl Fn(&TunnelState) -> bool {
     move |state| matches!(state, TunnelState::Disconnected(why) if why.contains(with))
@@ -120,6 +129,37 @@ async fn a_request_that_is_under_way_ends_before_the_hub_does() {
 }
 
 #[tokio::test]
+async fn an_agent_of_another_protocol_is_told_so() {
+    let lab = Lab::start().await;
+    let name = "dev".parse().expect("legal");
+    let token = lab.store.create_token(&name, jiff::Timestamp::now()).await.expect("made").secret.expect("once");
+    let mut request = format!("wss://localhost{TUNNEL_PATH}").into_client_request().expect("legal");
+    for (name, value) in [
+        ("authorization", format!("Bearer {token}")),
+        ("sec-websocket-protocol", SUBPROTOCOL.to_owned()),
+        (EPOCH_HEADER, "1".to_owned()),
+    ] {
+        request.headers_mut().insert(name, value.parse().expect("legal"));
+    }
+    let (socket, _) = client_async(request, tls(&lab, "http/1.1").await).await.expect("a WebSocket");
+    let (bytes, _closer, pump) = link(socket, Heartbeat::default());
+    let hello = AgentMessage::Hello { protocol: 99, version: String::new(), kubernetes: String::new(), held: vec![] };
+    let (said, lines) = tokio::sync::mpsc::channel(1);
+    said.send(encode(&hello)).await.expect("open");
+    let lines = std::sync::Mutex::new(Some(lines));
+    let service = service_fn(move |_| {
+        let lines = lines.lock().expect("sound").take().expect("one control stream");
+        std::future::ready(Ok::<_, std::convert::Infallible>(Response::new(body::channel(lines))))
+    });
+    let tasks = TaskTracker::new();
+    let connection = h2::server(&tasks).serve_connection(TokioIo::new(bytes), service);
+    let (ended, _) = tokio::join!(pump.run(), connection);
+    let Ended::Peer { code, reason } = ended else { panic!("{ended}") };
+    assert_eq!(code, close::PROTOCOL);
+    assert_eq!(reason, "the agent speaks protocol 99, the control plane 1; upgrade the older of the two");
+}
+
+#[tokio::test]
 async fn what_is_no_tunnel_is_refused_in_words() {
     let lab = Lab::start().await;
     let plain = ask(&lab, get("localhost", TUNNEL_PATH)).await;
@@ -134,7 +174,7 @@ async fn what_is_no_tunnel_is_refused_in_words() {
     };
     let unknown = ask(&lab, websocket("lapdev_unknown").header("sec-websocket-protocol", SUBPROTOCOL)).await;
     assert_eq!(unknown.status, 401);
-    assert!(unknown.text().contains("lapdev cluster token create"), "{}", unknown.text());
+    assert!(unknown.text().contains("lapdev token create"), "{}", unknown.text());
     let other = ask(&lab, websocket("lapdev_unknown").header("sec-websocket-protocol", "lapdev.v9")).await;
     assert_eq!(other.status, 426);
     let name = "undeclared".parse().expect("legal");
