@@ -2,8 +2,9 @@
 //! could have hidden an item.
 //!
 //! GitHub numbers pages by position. When an item leaves page 1 after it was read, the first item of page 2 moves to
-//! page 1 and is in neither answer. So a listing of several pages counts only when two passes in a row saw the same
-//! items in the same places; the second one is free of charge, since every unchanged page answers 304.
+//! page 1 and is in neither answer. So a listing of several pages counts only when it has every page but the last
+//! as an earlier pass had it, and the last one begins as it did: then nothing crossed from one page to another. Where
+//! that does not hold, another pass follows; unchanged pages answer 304 and cost nothing.
 
 use super::{
     client::{Answer, Ask, Client},
@@ -49,7 +50,7 @@ pub(super) async fn read<T: Clone>(
 ) -> Result<Complete<Vec<T>>, ForgeError> {
     for _ in 0..MOST_PASSES {
         let (complete, pages) = pass(client, of, memory).await?;
-        let settled = pages.len() == 1 || same_places(&pages, memory);
+        let settled = nothing_crossed(&pages, memory);
         *memory = pages;
         if settled {
             return Ok(complete);
@@ -109,9 +110,53 @@ fn page<T>(of: &Of<'_, T>, answer: &Answer, client: &Client) -> Result<Page<T>, 
     Ok(Page { items, next })
 }
 
-fn same_places<T>(one: &[Remembered<T>], other: &[Remembered<T>]) -> bool {
-    let identities = |pages: &[Remembered<T>]| -> Vec<Vec<u64>> {
-        pages.iter().map(|page| page.page.items.iter().map(|(identity, _)| *identity).collect()).collect()
-    };
-    identities(one) == identities(other)
+/// Whether no item can have moved from one page to the one before it while `pages` were read one by one.
+fn nothing_crossed<T>(pages: &[Remembered<T>], memory: &[Remembered<T>]) -> bool {
+    let Some((last, others)) = pages.split_last() else { return true };
+    if others.is_empty() {
+        return true;
+    }
+    let same_others = memory.len() > others.len()
+        && others.iter().zip(memory).all(|(page, earlier)| identities(page).eq(identities(earlier)));
+    same_others
+        && memory.get(others.len()).is_some_and(|earlier| {
+            // An empty last page says nothing about what was at its beginning.
+            identities(last).next().is_some() && identities(last).next() == identities(earlier).next()
+        })
+}
+
+fn identities<T>(remembered: &Remembered<T>) -> impl Iterator<Item = u64> {
+    remembered.page.items.iter().map(|(identity, _)| *identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pages(identities: &[&[u64]]) -> Vec<Remembered<()>> {
+        let page = |items: &&[u64]| Page { items: items.iter().map(|i| (*i, ())).collect(), next: None };
+        let remembered = |page| Remembered { place: String::new(), etag: None, seen: Instant::now(), page };
+        identities.iter().map(page).map(remembered).collect()
+    }
+
+    fn crossed(now: &[&[u64]], earlier: &[&[u64]]) -> bool {
+        !nothing_crossed(&pages(now), &pages(earlier))
+    }
+
+    #[test]
+    fn a_change_within_the_last_page_crosses_no_border() {
+        assert!(!crossed(&[&[1]], &[]));
+        assert!(!crossed(&[&[1, 2], &[3, 4]], &[&[1, 2], &[3, 4]]));
+        assert!(!crossed(&[&[1, 2], &[3, 5]], &[&[1, 2], &[3, 4]]));
+        assert!(!crossed(&[&[1, 2], &[3]], &[&[1, 2], &[3, 4], &[5]]));
+    }
+
+    #[test]
+    fn whatever_else_changed_may_have_crossed_one() {
+        assert!(crossed(&[&[1, 2], &[3]], &[]));
+        assert!(crossed(&[&[1, 2], &[4]], &[&[1, 2], &[3, 4]]));
+        assert!(crossed(&[&[1, 3], &[4]], &[&[1, 2], &[3, 4]]));
+        assert!(crossed(&[&[1, 2], &[3, 4], &[5]], &[&[1, 2], &[3, 4]]));
+        assert!(crossed(&[&[1, 2], &[]], &[&[1, 2], &[3]]));
+    }
 }
