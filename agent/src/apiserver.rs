@@ -91,7 +91,8 @@ impl CallError {
     /// Whether the API server says that there is no such object (or no such kind any more).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(self.source, CallFailure::UnknownKind) || self.status().is_some_and(Status::is_not_found)
+        // A path that it does not serve at all is answered by 404 without a reason.
+        matches!(self.source, CallFailure::UnknownKind) || self.status().is_some_and(|status| status.code == 404)
     }
 }
 

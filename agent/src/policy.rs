@@ -38,7 +38,8 @@ pub async fn wait_until_active(api: &ApiServer, stop: &CancellationToken) -> boo
 async fn is_active(api: &ApiServer) -> Result<bool, CallError> {
     let metadata = ObjectMeta { name: Some(PROBE.to_owned()), ..ObjectMeta::default() };
     let probe = Namespace { metadata, ..Namespace::default() };
-    let (namespaces, dry_run) = (Api::<Namespace>::all(api.client()), PostParams { dry_run: true, field_manager: None });
+    let (namespaces, dry_run) =
+        (Api::<Namespace>::all(api.client()), PostParams { dry_run: true, field_manager: None });
     match api.call(|| format!("try namespace {PROBE}"), namespaces.create(&dry_run, &probe)).await {
         Ok(_) => Ok(false),
         Err(CallError { source: CallFailure::Refused(status), .. })

@@ -83,6 +83,11 @@ impl Registry {
         let bundle = parent
             .read_bundle()
             .map(|bundle| Arc::new(HeldBundle { bytes: parent.bundle.clone().unwrap_or_default(), bundle }));
+        if bundle.is_none() && parent.tombstone.is_none() {
+            // It was too large to be kept: the hub sends it again for the asking.
+            let Version { generation, digest } = parent.accepted;
+            self.awaited.insert(parent.uid().clone(), Assignment { uid: parent.uid().clone(), generation, digest });
+        }
         let environment = Environment {
             identity: parent.identity.clone(),
             namespace: parent.namespace.clone(),
@@ -128,6 +133,12 @@ impl Registry {
     #[must_use]
     pub fn awaited(&self, uid: &Uid, digest: Digest) -> Option<&Assignment> {
         self.awaited.get(uid).filter(|assignment| assignment.digest == digest)
+    }
+
+    /// The generation that waits for its bundle, if one does.
+    #[must_use]
+    pub fn awaited_generation(&self, uid: &Uid) -> Option<Generation> {
+        self.awaited.get(uid).map(|assignment| assignment.generation)
     }
 
     /// Accepts the bundle that an assignment waited for; false when none does (any more).

@@ -32,6 +32,8 @@ pub async fn run(client: Client, settings: &Settings, vitals: &Arc<Vitals>, stop
             tokio::select! {
                 () = term.lost.cancelled() => {}
                 () = stop.cancelled() => {}
+                // The work ended by itself.
+                () = ended.cancelled() => {}
             }
             ended.cancel();
         };

@@ -128,7 +128,8 @@ mod tests {
     #[test]
     fn the_lease_is_in_the_agents_own_namespace() {
         let variables = [("LAPDEV_URL", "https://x"), ("LAPDEV_TOKEN_FILE", "/token"), ("HOSTNAME", "pod-1")];
-        let lease = |more: &[(&str, &str)], user: &str| read(&[&variables, more].concat()).expect("complete").lease(user);
+        let lease =
+            |more: &[(&str, &str)], user: &str| read(&[&variables, more].concat()).expect("complete").lease(user);
         let own = lease(&[], "system:serviceaccount:lapdev-system:lapdev-agent");
         assert_eq!((own.namespace.as_str(), own.identity.as_str()), ("lapdev-system", "pod-1"));
         assert_eq!(lease(&[], "alice").namespace, "default");

@@ -52,6 +52,12 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// Whether somebody else's object stands in the way.
+    #[must_use]
+    pub fn is_occupied(&self) -> bool {
+        matches!(self, Self::Occupied { .. } | Self::Sibling { .. })
+    }
+
     /// Whether trying again can help without a new revision.
     #[must_use]
     pub fn is_transient(&self) -> bool {

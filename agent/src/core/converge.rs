@@ -36,7 +36,7 @@ pub(super) struct ParentState {
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// An apply failed.
-    Apply(ApplyError),
+    Apply(Box<ApplyError>),
     /// Another call failed.
     Call(CallError),
     /// Something else has to happen first.
@@ -45,7 +45,7 @@ pub(super) enum Trouble {
 
 impl From<ApplyError> for Trouble {
     fn from(error: ApplyError) -> Self {
-        Self::Apply(error)
+        Self::Apply(Box::new(error))
     }
 }
 
@@ -267,10 +267,10 @@ impl Core {
                 let ended = || uid.parse::<Uid>().is_ok_and(|uid| self.is_ending(&uid));
                 match *leaving || ended() {
                     true => Trouble::Waiting(format!("waits until {id} of an earlier environment is deleted")),
-                    false => Trouble::Apply(error),
+                    false => error.into(),
                 }
             }
-            _ => Trouble::Apply(error),
+            _ => error.into(),
         }
     }
 
@@ -285,13 +285,20 @@ fn is_forbidden(error: &CallError) -> bool {
 }
 
 impl Trouble {
+    /// Whether the API server knows no such object, or no such kind.
+    pub(super) fn is_not_found(&self) -> bool {
+        match self {
+            Self::Call(error) => error.is_not_found(),
+            Self::Apply(error) => matches!(&**error, ApplyError::Call(error) if error.is_not_found()),
+            Self::Waiting(_) => false,
+        }
+    }
+
     /// What stands in the way, and whether trying again soon can help.
     pub(super) fn obstacle(&self) -> (Obstacle, bool) {
         match self {
             Self::Waiting(why) => (Obstacle::Retrying(why.clone()), true),
-            Self::Apply(error @ (ApplyError::Occupied { .. } | ApplyError::Sibling { .. })) => {
-                (Obstacle::Occupied(sentence(error)), false)
-            }
+            Self::Apply(error) if error.is_occupied() => (Obstacle::Occupied(sentence(error)), false),
             Self::Apply(error) if error.is_transient() => (Obstacle::Retrying(sentence(error)), true),
             Self::Apply(error) => (Obstacle::Failed(sentence(error)), false),
             Self::Call(error) if error.is_transient() => (Obstacle::Retrying(describe(error)), true),

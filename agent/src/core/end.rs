@@ -11,13 +11,17 @@ use crate::{
     prune::{self, Member},
     registry::{End, Environment},
 };
-use k8s_openapi::api::core::v1::ConfigMap;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::core::GroupVersionKind;
 use lapdev_api::{
     labels,
     name::{Namespace, Uid},
 };
 use std::{collections::BTreeSet, sync::PoisonError};
+
+/// Namespaces that are swept at the same time.
+const AT_ONCE: usize = 8;
 
 impl Core {
     /// One step towards the end. True: nothing is left.
@@ -89,11 +93,7 @@ impl Core {
     }
 
     /// Deletes the environment's own namespace, once no other environment has anything in it. True: it is gone.
-    async fn end_namespace(
-        &self,
-        held: &Environment,
-        metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-    ) -> Result<bool, Trouble> {
+    async fn end_namespace(&self, held: &Environment, metadata: &ObjectMeta) -> Result<bool, Trouble> {
         if metadata.deletion_timestamp.is_some() {
             return Ok(false);
         }
@@ -146,20 +146,25 @@ impl Core {
     async fn sweep_once(&self, uid: &Uid) -> Result<bool, Trouble> {
         let marks = self.marks(uid)?;
         let plane = format!("{}={}", labels::CONTROL_PLANE, marks.control_plane);
+        let namespaces = self.api.list(&self.namespaces().await?, "", &plane).await?;
+        let sweeps: Vec<_> = namespaces.iter().map(|namespace| self.sweep_namespace(namespace, &marks)).collect();
+        let clean: Vec<bool> = stream::iter(sweeps).buffer_unordered(AT_ONCE).try_collect().await?;
+        Ok(clean.into_iter().all(|clean| clean))
+    }
+
+    /// True: there was nothing of it.
+    async fn sweep_namespace(&self, namespace: &ObjectMeta, marks: &Marks) -> Result<bool, Trouble> {
+        let name = namespace.name.clone().unwrap_or_default();
         let mut clean = true;
-        for namespace in self.api.list(&self.namespaces().await?, "", &plane).await? {
-            let name = namespace.name.clone().unwrap_or_default();
-            if namespace.deletion_timestamp.is_none() {
-                let left = self.labelled(&name, &marks).await?;
-                clean &= left.is_empty();
-                prune::delete(&self.api, &left).await?;
-            }
-            if marks.standing(&namespace) == Standing::Ours {
-                clean = false;
-                let id = namespace::id(&name);
-                let uid = namespace.uid.as_deref().unwrap_or_default();
-                self.api.delete(&self.namespaces().await?, &id, uid).await?;
-            }
+        if namespace.deletion_timestamp.is_none() {
+            let left = self.labelled(&name, marks).await?;
+            clean = left.is_empty();
+            prune::delete(&self.api, &left).await?;
+        }
+        if marks.standing(namespace) == Standing::Ours {
+            clean = false;
+            let (id, uid) = (namespace::id(&name), namespace.uid.as_deref().unwrap_or_default());
+            self.api.delete(&self.namespaces().await?, &id, uid).await?;
         }
         Ok(clean)
     }
@@ -221,11 +226,7 @@ async fn kind(api: &ApiServer, kind: &str) -> Result<Kind, CallError> {
     api.kind(&GroupVersionKind::gvk("", "v1", kind)).await
 }
 
-fn claim(
-    kind: &Kind,
-    namespace: &Namespace,
-    metadata: k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-) -> Option<Member> {
+fn claim(kind: &Kind, namespace: &Namespace, metadata: ObjectMeta) -> Option<Member> {
     let leaving = metadata.deletion_timestamp.is_some();
     let id = ObjectId {
         group: String::new(),

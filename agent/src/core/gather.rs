@@ -2,7 +2,7 @@
 
 use super::{Core, Work};
 use crate::{
-    health::{self, Facts, Observation, worst_of_pods},
+    health::{self, Facts, Observation, Obstacle, worst_of_pods},
     object::{Desired, ObjectId},
     observe::{Index, Observed},
     registry::{End, Environment},
@@ -23,7 +23,11 @@ impl Core {
     /// Leaves the environment's status in the outbox.
     pub(super) fn report(&self, uid: &Uid, work: &Work) {
         let Some(held) = self.registry().get(uid).cloned() else { return };
-        let status = health::summarize(facts(&held, work, &self.index));
+        let mut facts = facts(&held, work, &self.index);
+        if let Some(why) = self.refused().get(uid) {
+            facts.obstacle = Some(Obstacle::Failed(why.clone()));
+        }
+        let status = health::summarize(facts);
         self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.clone(), status.clone());
         self.outbox.status(status);
     }
@@ -54,8 +58,9 @@ fn ending(end: &End, work: &Work) -> String {
         End::Expired(at) => format!("its ttl ended at {at}"),
     };
     match &work.obstacle {
-        Some(health::Obstacle::Retrying(obstacle)) => format!("{why}; {obstacle}"),
-        Some(health::Obstacle::Failed(obstacle) | health::Obstacle::Occupied(obstacle)) => format!("{why}; {obstacle}"),
+        Some(Obstacle::Retrying(obstacle) | Obstacle::Failed(obstacle) | Obstacle::Occupied(obstacle)) => {
+            format!("{why}; {obstacle}")
+        }
         None => why,
     }
 }

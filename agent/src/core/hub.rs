@@ -17,6 +17,7 @@ use lapdev_api::{
     bundle::DialTarget,
     labels,
     name::{ControlPlaneId, Generation, Uid},
+    status::{EnvironmentStatus, Phase},
     wire::{Assignment, ClusterPolicy, Held, Inventory},
 };
 use std::{
@@ -58,6 +59,7 @@ impl Cluster for Core {
             Assigned::Refused(held) => Accept::Refused(held),
             Assigned::Same => Accept::Accepted,
             Assigned::Accepted => {
+                self.refused().remove(&assignment.uid);
                 self.queue.add_fresh(&assignment.uid);
                 Accept::Accepted
             }
@@ -76,9 +78,12 @@ impl Cluster for Core {
                 return Err(why);
             }
         };
+        // A namespace is an environment's for life: its objects in the old one would be left behind.
         let moved = self.registry().get(&uid).is_some_and(|held| held.namespace != namespace);
         if moved {
-            return Err(format!("environment {uid} cannot move to namespace {namespace}: a new life of it can"));
+            let why = format!("environment {uid} cannot move to namespace {namespace}: only a new life of it can");
+            self.refuse_bundle(&uid, &why);
+            return Err(why);
         }
         let held = HeldBundle { bytes: bytes.to_vec(), bundle };
         if !self.registry().accept(digest, held, namespace) {
@@ -87,6 +92,7 @@ impl Cluster for Core {
             return Ok(());
         }
         tracing::info!(%uid, %digest, "accepted");
+        self.refused().remove(&uid);
         self.refresh_watches_soon();
         self.queue.add_fresh(&uid);
         Ok(())
@@ -125,6 +131,7 @@ impl Core {
         self.session.send_replace(None);
         *self.registry() = Default::default();
         self.sweeps().clear();
+        self.refused().clear();
         self.work.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clear();
         while let Err(error) = self.adopt(control_plane).await {
@@ -179,10 +186,25 @@ impl Core {
     /// Says in the environment's status that its new bundle may not be applied; what runs goes on.
     fn refuse_bundle(&self, uid: &Uid, why: &str) {
         tracing::warn!(%uid, why, "bundle refused");
-        let mut work = self.take_work(uid);
-        work.obstacle = Some(Obstacle::Failed(format!("the bundle was refused: {why}")));
-        self.report(uid, &work);
-        self.put_work(uid, work);
+        let message = format!("the bundle was refused: {why}");
+        self.refused().insert(uid.clone(), message.clone());
+        let (held, generation) = {
+            let registry = self.registry();
+            (registry.get(uid).is_some(), registry.awaited_generation(uid).unwrap_or_default())
+        };
+        if held {
+            self.queue.add(uid);
+            return;
+        }
+        self.outbox.status(EnvironmentStatus {
+            uid: uid.clone(),
+            generation,
+            applied: None,
+            phase: Phase::Failed,
+            message,
+            workloads: Vec::new(),
+            notices: Vec::new(),
+        });
     }
 
     /// Has the watches follow what is held, from a task of its own: it may have to ask the API server for kinds.

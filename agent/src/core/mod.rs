@@ -76,6 +76,8 @@ pub struct Core {
     sweeps: Mutex<BTreeMap<Uid, Tombstone>>,
     session: watch::Sender<Option<Session>>,
     previews: preview::Addresses,
+    /// Why the newest bundle of an environment was refused, until another one is accepted.
+    refused: Mutex<BTreeMap<Uid, String>>,
     /// What was last said of each environment.
     said: Mutex<BTreeMap<Uid, EnvironmentStatus>>,
     rewatch: tokio::sync::Notify,
@@ -140,6 +142,7 @@ impl Core {
             sweeps: Mutex::default(),
             session: watch::Sender::new(None),
             previews: preview::Addresses::default(),
+            refused: Mutex::default(),
             said: Mutex::default(),
             rewatch: tokio::sync::Notify::new(),
             passes: AtomicU64::new(0),
@@ -151,7 +154,7 @@ impl Core {
         Ok(core)
     }
 
-    /// Works until told to stop; what is being done then is finished or left to the next pass.
+    /// Works until told to stop; what is being done then is left to the next start.
     pub async fn work(self: &Arc<Self>, stop: &CancellationToken) {
         let mut workers = JoinSet::new();
         for _ in 0..WORKERS {
@@ -185,7 +188,11 @@ impl Core {
                 uid = self.queue.next() => uid,
                 () = stop.cancelled() => return,
             };
-            let outcome = self.pass(&uid).await;
+            // Dropped where it stands: every step may be the last before a crash, and without the Lease none may follow.
+            let outcome = tokio::select! {
+                outcome = self.pass(&uid) => outcome,
+                () = stop.cancelled() => return,
+            };
             self.passes.fetch_add(1, Ordering::Relaxed);
             self.queue.done(&uid, outcome);
         }
@@ -228,6 +235,10 @@ impl Core {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refused(&self) -> MutexGuard<'_, BTreeMap<Uid, String>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_work(&self, uid: &Uid) -> Work {

@@ -2,7 +2,6 @@
 
 use super::{Core, Work};
 use crate::{
-    apply::ApplyError,
     drift::Outcome,
     health::Obstacle,
     registry::{End, Environment},
@@ -62,7 +61,7 @@ impl Core {
             work.parent = None;
             self.note(held, work.obstacle.as_ref(), obstacle.as_ref());
         }
-        if matches!(&result, Err(super::converge::Trouble::Apply(ApplyError::Call(error))) if error.is_not_found()) {
+        if result.is_err_and(|trouble| trouble.is_not_found()) {
             self.api.forget_kinds();
         }
         work.obstacle = obstacle;

@@ -319,7 +319,7 @@ mod tests {
         (observation.health, observation.reason.unwrap_or_default())
     }
 
-    fn deployment(status: Value) -> (Health, String) {
+    fn deployment(status: &Value) -> (Health, String) {
         of("apps", "Deployment", &json!({"spec": {"replicas": 2}, "status": status}))
     }
 
@@ -331,11 +331,11 @@ mod tests {
         ]);
         let full = json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2,
             "availableReplicas": 2, "conditions": conditions});
-        assert_eq!(deployment(full.clone()), (Health::Current, String::new()));
+        assert_eq!(deployment(&full), (Health::Current, String::new()));
         let with = |field: &str, value: Value| {
             let mut status = full.clone();
             status[field] = value;
-            deployment(status)
+            deployment(&status)
         };
         let waiting = |reason: &str| (Health::InProgress, reason.to_owned());
         assert_eq!(with("observedGeneration", json!(0)), waiting("LatestGenerationNotObserved"));
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!(with("conditions", deadline), (Health::Failed, "ProgressDeadlineExceeded".into()));
         let quota = json!([{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}]);
         assert_eq!(with("conditions", quota), (Health::Failed, "FailedCreate".into()));
-        assert_eq!(deployment(json!({})), waiting("LessReplicas"));
+        assert_eq!(deployment(&json!({})), waiting("LessReplicas"));
     }
 
     #[test]

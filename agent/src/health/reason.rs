@@ -107,25 +107,25 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pod(container: Value) -> Value {
+    fn pod(container: &Value) -> Value {
         json!({"status": {"phase": "Pending", "containerStatuses": [container]}})
     }
 
     #[test]
     fn the_containers_own_reason_is_carried_up() {
-        let pull = pod(json!({"name": "web", "state": {"waiting":
+        let pull = pod(&json!({"name": "web", "state": {"waiting":
             {"reason": "ImagePullBackOff", "message": "Back-off pulling image \"x\""}}}));
         let reason = worst_of_pods([&pull]).expect("a reason");
         assert_eq!(reason.reason, "ImagePullBackOff");
         assert_eq!(reason.message, "container web: Back-off pulling image \"x\"");
         assert!(reason.stuck);
-        let first = pod(json!({"name": "web", "state": {"waiting": {"reason": "ErrImagePull"}}}));
+        let first = pod(&json!({"name": "web", "state": {"waiting": {"reason": "ErrImagePull"}}}));
         assert!(!worst_of_pods([&first]).expect("a reason").stuck);
     }
 
     #[test]
     fn a_crash_says_its_exit_code() {
-        let crash = pod(json!({"name": "web", "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        let crash = pod(&json!({"name": "web", "state": {"waiting": {"reason": "CrashLoopBackOff"}},
             "lastState": {"terminated": {"exitCode": 3, "reason": "Error"}}}));
         let reason = worst_of_pods([&crash]).expect("a reason");
         assert_eq!((reason.reason.as_str(), reason.stuck), ("CrashLoopBackOff", true));
@@ -136,8 +136,8 @@ mod tests {
     fn what_only_a_change_can_help_tells_most() {
         let unschedulable = json!({"status": {"phase": "Pending", "conditions": [{"type": "PodScheduled",
             "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}]}});
-        let config = pod(json!({"name": "web", "state": {"waiting": {"reason": "CreateContainerConfigError"}}}));
-        let young = pod(json!({"name": "web", "state": {"waiting": {"reason": "ContainerCreating"}}}));
+        let config = pod(&json!({"name": "web", "state": {"waiting": {"reason": "CreateContainerConfigError"}}}));
+        let young = pod(&json!({"name": "web", "state": {"waiting": {"reason": "ContainerCreating"}}}));
         assert_eq!(worst_of_pods([&young]), None);
         assert_eq!(worst_of_pods([&young, &unschedulable]).expect("a reason").reason, "Unschedulable");
         let worst = worst_of_pods([&unschedulable, &config]).expect("a reason");
