@@ -8,7 +8,7 @@ use crate::generate;
 use crate::kustomization::Kustomization;
 use crate::name_reference;
 use crate::object::Object;
-use crate::resource::{Resource, ResourceList};
+use crate::resource::{self, Resource, ResourceList};
 use crate::source::Source;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -36,6 +36,10 @@ pub fn finish(
     vars.resolve(&mut list, &specs.var_references)?;
     list.items_mut().retain(|resource| !is_local(resource));
     list.check_unique()?;
+    for resource in list.iter() {
+        // A patch can take away what makes an object.
+        resource::check(&resource.value).map_err(|problem| Error::new(resource.place.clone(), problem))?;
+    }
     if source.options.managed_by_label || root.managed_by_label {
         let pair = BTreeMap::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())]);
         pairs::set(&mut list, &pair, &[FieldSpec::any("metadata/labels", true)])?;

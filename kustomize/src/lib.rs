@@ -16,8 +16,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The behaviour is the reference's (kustomize 5). What it knows and this crate does not yet is an
-//! [error](Problem::Unsupported) at the field that asks for it, never silence.
+//! The behaviour is the reference's (kustomize 5), its output style and name hashes included. What
+//! it knows and this crate does not is an [error](Problem::Unsupported) at the field that asks for
+//! it, never silence: `openapi`, `crds`, Helm charts, remote resources and bases, plugins that run
+//! programs or containers, and the build metadata `originAnnotations` and `transformerAnnotations`.
+//!
+//! Hostile input ends in one error: [`Limits`] bound what is read, nested and multiplied.
 
 mod budget;
 mod build;
@@ -56,7 +60,7 @@ pub fn render(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result
 }
 
 /// Loads the objects of all `*.yaml` and `*.yml` files directly in the directory `path`, sorted by
-/// file name and otherwise as they are.
+/// file name and otherwise as they are. Hidden files and directories inside are left alone.
 ///
 /// # Errors
 /// The first problem met, with its place; see [`Problem`].

@@ -13,7 +13,8 @@ pub fn load(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, Err
     let place = Place::of(directory);
     let directory = source.directory(&TreePath::root(), directory.as_str(), &place)?;
     let mut names = source.list(&directory)?;
-    names.retain(|name| name.ends_with(".yaml") || name.ends_with(".yml"));
+    // Hidden files are settings of tools, not manifests.
+    names.retain(|name| !name.starts_with('.') && (name.ends_with(".yaml") || name.ends_with(".yml")));
     names.sort();
     let mut list = ResourceList::new(Budget::new(source.options.limits.total));
     for name in names {

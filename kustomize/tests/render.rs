@@ -219,6 +219,7 @@ fn plain_manifests_are_loaded_where_no_kustomization_is() {
         .with("b.yml", SERVICE)
         .with("a.yaml", DEPLOYMENT)
         .with("notes.txt", "x")
+        .with(".tool.yaml", "x")
         .with("sub/c.yaml", "broken: [");
     let loaded = render_source(&fs, &TreePath::root(), &Options::default()).expect("loads");
     assert_eq!(loaded.iter().map(Object::kind).collect::<Vec<_>>(), ["Deployment", "Service"]);
@@ -271,6 +272,22 @@ fn errors_name_file_line_column_and_field() {
                 ("a.yaml", "kind: A\nmetadata: {name: a}\n"),
             ],
             "kustomization.yaml:3:10: patches[0].patch: no object matches the patch for A `z` in namespace `default`",
+        ),
+        (
+            &[
+                ("kustomization.yaml", "resources: [a.yaml]\npatches: [{path: p.yaml, target: {kind: A}}]\n"),
+                ("a.yaml", "kind: A\nmetadata: {name: a}\n"),
+                ("p.yaml", "- {op: add, path: /x, value: 1}\n- {op: remove, path: /z}\n"),
+            ],
+            "p.yaml:2:3: A `a` in namespace `default`: path `/z`: there is nothing to remove",
+        ),
+        (
+            &[
+                ("kustomization.yaml", "resources: [a.yaml]\npatches: [{path: p.yaml, target: {kind: A}}]\n"),
+                ("a.yaml", "kind: A\nmetadata: {name: a}\n"),
+                ("p.yaml", "- {op: remove, path: /kind}\n"),
+            ],
+            "a.yaml:1:1: not a Kubernetes object: `kind` is missing or not a string",
         ),
         (
             &[("kustomization.yaml", "resources: [https://example.com/a.yaml]\n")],

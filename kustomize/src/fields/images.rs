@@ -24,11 +24,10 @@ impl Image {
     pub fn decode(field: &Field<'_>) -> Result<Self, Error> {
         let fields = field.mapping(Self::FIELDS)?;
         let name = fields.string("name")?;
-        // The name is an expression, not text: users rely on it.
-        let pattern = Regex::new(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9_.+-]+:[a-zA-Z0-9_.{{}}-]*)?$"))
-            .map_err(|_| {
-            field.error(Problem::Invalid(format!("the name `{name}` is not a valid regular expression")))
-        })?;
+        // The name is an expression, not text, if it can be one: users rely on it.
+        let pattern = pattern(&name)
+            .or_else(|_| pattern(&regex::escape(&name)))
+            .map_err(|_| field.error(Problem::Invalid(format!("the name `{name}` cannot be looked for"))))?;
         Ok(Self {
             pattern,
             new_name: fields.string("newName")?,
@@ -111,6 +110,11 @@ impl Image {
         }
         changed
     }
+}
+
+/// Matches images of a name, with any tag and digest.
+fn pattern(name: &str) -> Result<Regex, regex::Error> {
+    Regex::new(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9_.+-]+:[a-zA-Z0-9_.{{}}-]*)?$"))
 }
 
 /// Name, tag and digest; a `:` before the first `/` belongs to a host's port.

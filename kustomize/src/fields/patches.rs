@@ -9,7 +9,7 @@ use crate::patch::strategic_merge;
 use crate::path::TreePath;
 use crate::resource::{self, Resource, ResourceList};
 use crate::source::Source;
-use crate::yaml::{self, Dialect};
+use crate::yaml::{self, Dialect, NodeKind};
 use serde_json::{Map, Value};
 
 /// One entry of `patches:` or `patchesJson6902:`.
@@ -20,6 +20,8 @@ pub struct Patch {
     target: Option<Selector>,
     allow_name_change: bool,
     allow_kind_change: bool,
+    /// Whether a patch of nothing but comments is an error.
+    must_say_something: bool,
 }
 
 #[derive(Debug)]
@@ -57,7 +59,13 @@ impl Patch {
             target: fields.get("target").map(|target| Selector::decode(&target)).transpose()?,
             allow_name_change: option("allowNameChange"),
             allow_kind_change: option("allowKindChange"),
+            must_say_something: false,
         })
+    }
+
+    /// The settings of a `PatchTransformer`.
+    pub fn decode_plugin(field: &Field<'_>) -> Result<Self, Error> {
+        Ok(Self { must_say_something: true, ..Self::decode(field)? })
     }
 
     /// The settings of a `PatchJson6902Transformer`.
@@ -69,13 +77,23 @@ impl Patch {
             _ => return Err(field.error(Problem::Patch("either `path` or `jsonOp` is needed".to_owned()))),
         };
         let target = fields.get("target").map(|target| Selector::decode(&target)).transpose()?;
-        Ok(Self { place: field.place(), content, target, allow_name_change: false, allow_kind_change: false })
+        Ok(Self {
+            place: field.place(),
+            content,
+            target,
+            allow_name_change: false,
+            allow_kind_change: false,
+            must_say_something: true,
+        })
     }
 
     /// Applies an entry of `patches:`, of whichever kind it is.
     pub fn apply(&self, source: Source<'_>, root: &TreePath, list: &mut ResourceList) -> Result<(), Error> {
         let (text, place) = self.read(source, root)?;
         match load(&text, &place, source)? {
+            Loaded::Empty if self.must_say_something => {
+                Err(Error::new(place, Problem::Patch("the patch is empty".to_owned())))
+            }
             Loaded::Empty => Ok(()),
             Loaded::Json(operations) => self.apply_json(&operations, &place, list),
             Loaded::StrategicMerge(patches) => self.apply_merge(patches, &place, list),
@@ -85,7 +103,7 @@ impl Patch {
     /// Applies an entry of `patchesJson6902:`, which is always a JSON patch.
     pub fn apply_json6902(&self, source: Source<'_>, root: &TreePath, list: &mut ResourceList) -> Result<(), Error> {
         let (text, place) = self.read(source, root)?;
-        let operations = operations(&text, source).map_err(|why| Error::new(place.clone(), Problem::Patch(why)))?;
+        let operations = operations(&text, source).map_err(|failure| located(&place, failure))?;
         match operations.is_empty() {
             true => Err(Error::new(place, Problem::Patch("the patch has no operations".to_owned()))),
             false => self.apply_json(&operations, &place, list),
@@ -111,7 +129,7 @@ impl Patch {
             resource.remember();
             resource.valueless.clear();
             let result = with_annotations(&mut resource.value, |value| json6902::apply(value, operations, &budget));
-            result.map_err(|why| Error::new(place.clone(), Problem::Patch(format!("{}: {why}", resource.id()))))?;
+            result.map_err(|(at, why)| located(place, (at, format!("{}: {why}", resource.id()))))?;
         }
         list.items_mut().retain(|resource| !resource.value.is_null());
         list.check_unique()
@@ -232,7 +250,10 @@ fn drop_deleted(list: &mut ResourceList) -> Result<(), Error> {
 }
 
 /// Runs with `metadata.annotations` in place, which the reference's own bookkeeping always makes.
-fn with_annotations(value: &mut Value, run: impl FnOnce(&mut Value) -> Result<(), String>) -> Result<(), String> {
+fn with_annotations(
+    value: &mut Value,
+    run: impl FnOnce(&mut Value) -> Result<(), json6902::Failure>,
+) -> Result<(), json6902::Failure> {
     let added = value.get_mut("metadata").and_then(Value::as_object_mut).is_some_and(|metadata| {
         match metadata.get("annotations") {
             None | Some(Value::Null) => {
@@ -266,18 +287,24 @@ fn load(text: &str, place: &Place, source: Source<'_>) -> Result<Loaded, Error> 
         (Err(_), Ok(operations)) => Ok(Loaded::Json(operations)),
         // A list is a failed JSON patch; anything else a failed strategic merge patch.
         (Err(_), Err(why)) if text.trim_start().starts_with(['[', '-']) && !text.starts_with("---") => {
-            Err(Error::new(place.clone(), Problem::Patch(why)))
+            Err(located(place, why))
         }
         (Err(error), Err(_)) => Err(error),
     }
 }
 
 /// The operations of a JSON patch; none for an empty text.
-fn operations(text: &str, source: Source<'_>) -> Result<Vec<Operation>, String> {
+fn operations(text: &str, source: Source<'_>) -> Result<Vec<Operation>, json6902::Failure> {
     let node = yaml::single(text, Dialect::Kustomization, &source.options.limits)
-        .map_err(|(_, problem)| problem.to_string())?;
-    match node.into_value() {
-        Value::Null => Ok(Vec::new()),
-        value => json6902::parse(value),
+        .map_err(|(at, problem)| (at, problem.to_string()))?;
+    match node.kind {
+        NodeKind::Null { .. } => Ok(Vec::new()),
+        _ => json6902::parse(node),
     }
+}
+
+/// An error at a position of a patch file, or at the field that holds the patch.
+fn located(place: &Place, (at, why): json6902::Failure) -> Error {
+    let place = if place.field.is_empty() { Place::at(&place.file, at) } else { place.clone() };
+    Error::new(place, Problem::Patch(why))
 }

@@ -4,12 +4,11 @@ use crate::budget::{Budget, MAX_DEPTH, depth, weight};
 use crate::error::{Error, Place, Problem};
 use crate::field_path::{FieldPath, scalar_text};
 use crate::kustomization::{Field, Fields};
-use crate::patch::selector::{Requirements, anchored};
+use crate::patch::selector::Selector;
 use crate::path::TreePath;
 use crate::resource::{Id, Resource, ResourceList};
 use crate::source::Source;
 use crate::yaml::{self, Dialect, NodeKind};
-use regex::Regex;
 use serde_json::Value;
 
 /// One entry of `replacements:`.
@@ -53,22 +52,10 @@ struct Reference {
 
 #[derive(Debug)]
 struct Target {
-    select: Selection,
-    reject: Vec<Selection>,
+    select: Selector,
+    reject: Vec<Selector>,
     paths: Vec<FieldPath>,
     options: FieldOptions,
-}
-
-/// Objects that a target takes or leaves, by any name they have had.
-#[derive(Debug)]
-struct Selection {
-    group: Option<Regex>,
-    version: Option<Regex>,
-    kind: Option<Regex>,
-    name: Option<Regex>,
-    namespace: Option<Regex>,
-    labels: Requirements,
-    annotations: Requirements,
 }
 
 /// How a field is taken apart or made.
@@ -235,15 +222,15 @@ impl Target {
             paths.push(FieldPath::parse(DEFAULT_PATH).map_err(|why| field.error(Problem::Invalid(why)))?);
         }
         Ok(Self {
-            select: Selection::decode(&select)?,
-            reject: fields.list("reject", Selection::decode)?,
+            select: Selector::decode(&select)?,
+            reject: fields.list("reject", Selector::decode)?,
             paths,
             options: FieldOptions::decode(&fields)?,
         })
     }
 
     fn takes(&self, resource: &Resource) -> bool {
-        self.select.takes(resource) && !self.reject.iter().any(|reject| reject.leaves(resource))
+        self.select.takes(resource) && !self.reject.iter().any(|reject| reject.rejects(resource))
     }
 
     fn write(&self, object: &mut Value, value: &Value, budget: &Budget) -> Result<(), String> {
@@ -251,7 +238,10 @@ impl Target {
             if path.len() + depth(value) > MAX_DEPTH {
                 return Err(format!("the object would be nested deeper than {MAX_DEPTH} levels"));
             }
-            let create = self.options.create.then_some(value);
+            // A part goes into an empty text, not into a copy of itself.
+            let empty = Value::from("");
+            let made = if self.options.delimiter.is_empty() { value } else { &empty };
+            let create = self.options.create.then_some(made);
             let count = path
                 .visit(object, create, &mut |field| {
                     budget.pay(1, weight(value))?;
@@ -263,54 +253,6 @@ impl Target {
             }
         }
         Ok(())
-    }
-}
-
-impl Selection {
-    fn decode(field: &Field<'_>) -> Result<Self, Error> {
-        let fields = field.mapping(crate::patch::selector::Selector::FIELDS)?;
-        let regex = |name: &str| -> Result<Option<Regex>, Error> {
-            let Some(text) = fields.text(name)? else { return Ok(None) };
-            anchored(&text.value).map(Some).map_err(|why| Error::new(text.place, Problem::Invalid(why)))
-        };
-        Ok(Self {
-            group: regex("group")?,
-            version: regex("version")?,
-            kind: regex("kind")?,
-            name: regex("name")?,
-            namespace: regex("namespace")?,
-            labels: Requirements::decode(&fields, "labelSelector")?,
-            annotations: Requirements::decode(&fields, "annotationSelector")?,
-        })
-    }
-
-    fn takes(&self, resource: &Resource) -> bool {
-        self.fits_labels(resource) && self.fits_names(resource)
-    }
-
-    /// Whether an object is rejected: by its labels or by its names, if either is given.
-    fn leaves(&self, resource: &Resource) -> bool {
-        let by_labels = !(self.labels.is_empty() && self.annotations.is_empty());
-        let parts = [&self.group, &self.version, &self.kind, &self.name, &self.namespace];
-        let by_names = parts.iter().any(|part| part.is_some());
-        (by_labels && self.fits_labels(resource)) || (by_names && self.fits_names(resource))
-    }
-
-    fn fits_labels(&self, resource: &Resource) -> bool {
-        self.labels.hold(resource.labels()) && self.annotations.hold(resource.annotations())
-    }
-
-    fn fits_names(&self, resource: &Resource) -> bool {
-        self.selects(&resource.id()) || resource.previous_ids().any(|id| self.selects(&id))
-    }
-
-    fn selects(&self, id: &Id) -> bool {
-        let fits = |regex: &Option<Regex>, text: &str| regex.as_ref().is_none_or(|regex| regex.is_match(text));
-        fits(&self.group, &id.gvk.group)
-            && fits(&self.version, &id.gvk.version)
-            && fits(&self.kind, &id.gvk.kind)
-            && fits(&self.name, &id.name)
-            && fits(&self.namespace, &id.namespace)
     }
 }
 

@@ -86,7 +86,7 @@ fn decode(config: Resource) -> Result<Transformer, Error> {
             let fields = field.mapping(&["replica", "fieldSpecs"])?;
             Ok(Transformer::Replica(Replica::decode(&required(&field, &fields, "replica")?)?, specs(&fields)?))
         }
-        "PatchTransformer" => Ok(Transformer::Patch(Patch::decode(&field)?)),
+        "PatchTransformer" => Ok(Transformer::Patch(Patch::decode_plugin(&field)?)),
         "PatchJson6902Transformer" => Ok(Transformer::Json6902(Patch::decode_json6902(&field)?)),
         "PatchStrategicMergeTransformer" => {
             let fields = field.mapping(&["paths", "patches"])?;

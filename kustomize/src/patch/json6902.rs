@@ -2,6 +2,8 @@
 //! in a mapping, and indices may count from the end of a list.
 
 use crate::budget::{Budget, MAX_DEPTH, depth, weight};
+use crate::error::Position;
+use crate::yaml::{Node, NodeKind};
 use serde_json::Value;
 
 /// One operation of a JSON patch.
@@ -11,7 +13,11 @@ pub struct Operation {
     path: Vec<String>,
     /// The path as written, for messages.
     written: String,
+    at: Position,
 }
+
+/// What is wrong with a patch, and where in its text.
+pub type Failure = (Position, String);
 
 #[derive(Clone, Debug)]
 enum Kind {
@@ -23,14 +29,19 @@ enum Kind {
     Copy(Vec<String>),
 }
 
-/// Reads a list of operations. The message says which one is wrong, and how.
-pub fn parse(patch: Value) -> Result<Vec<Operation>, String> {
-    let Value::Array(items) = patch else { return Err("a JSON patch is a list of operations".to_owned()) };
-    let numbered = |(at, item)| operation(item).map_err(|why| format!("operation {at}: {why}"));
-    items.into_iter().enumerate().map(numbered).collect()
+/// Reads a list of operations.
+pub fn parse(patch: Node) -> Result<Vec<Operation>, Failure> {
+    let NodeKind::Sequence(items) = patch.kind else {
+        return Err((patch.at, "a JSON patch is a list of operations".to_owned()));
+    };
+    items.into_iter().map(|item| operation(item.at, item.into_value())).collect()
 }
 
-fn operation(item: Value) -> Result<Operation, String> {
+fn operation(at: Position, item: Value) -> Result<Operation, Failure> {
+    kind_and_path(item).map(|(kind, path, written)| Operation { kind, path, written, at }).map_err(|why| (at, why))
+}
+
+fn kind_and_path(item: Value) -> Result<(Kind, Vec<String>, String), String> {
     let Value::Object(mut fields) = item else { return Err("an operation is a mapping".to_owned()) };
     let Some(Value::String(written)) = fields.remove("path") else {
         return Err("`path` is missing or not a string".to_owned());
@@ -52,7 +63,7 @@ fn operation(item: Value) -> Result<Operation, String> {
         }
         other => return Err(format!("unknown `op` `{other}`; expected add, remove, replace, move, copy or test")),
     };
-    Ok(Operation { kind, path, written })
+    Ok((kind, path, written))
 }
 
 /// A JSON pointer's parts; the reference refuses the empty one.
@@ -62,9 +73,9 @@ fn pointer(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// Applies the operations in order.
-pub fn apply(object: &mut Value, operations: &[Operation], budget: &Budget) -> Result<(), String> {
+pub fn apply(object: &mut Value, operations: &[Operation], budget: &Budget) -> Result<(), Failure> {
     for operation in operations {
-        one(object, operation, budget).map_err(|why| format!("path `{}`: {why}", operation.written))?;
+        one(object, operation, budget).map_err(|why| (operation.at, format!("path `{}`: {why}", operation.written)))?;
     }
     Ok(())
 }
@@ -221,7 +232,8 @@ mod tests {
     use serde_json::json;
 
     fn patched(mut object: Value, patch: Value) -> Result<Value, String> {
-        apply(&mut object, &parse(patch)?, &Budget::new(1_000))?;
+        let operations = parse(Node::of_value(patch, Position::default())).map_err(|(_, why)| why)?;
+        apply(&mut object, &operations, &Budget::new(1_000)).map_err(|(_, why)| why)?;
         Ok(object)
     }
 

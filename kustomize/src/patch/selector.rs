@@ -3,11 +3,12 @@
 
 use crate::error::{Error, Problem};
 use crate::kustomization::{Field, Fields};
-use crate::resource::{Gvk, Resource};
+use crate::resource::{Gvk, Id, Resource};
 use regex::Regex;
 use serde_json::{Map, Value};
 
-/// A `target:` of a kustomization. What is not given matches everything.
+/// Which objects are meant: a `target:` of a patch, a `select:` or `reject:` of a replacement.
+/// What is not given matches everything.
 #[derive(Debug, Default)]
 pub struct Selector {
     group: Option<Regex>,
@@ -19,12 +20,11 @@ pub struct Selector {
     annotations: Requirements,
 }
 
-impl Selector {
-    pub const FIELDS: &[&str] =
-        &["group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector"];
+const FIELDS: &[&str] = &["group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector"];
 
+impl Selector {
     pub fn decode(field: &Field<'_>) -> Result<Self, Error> {
-        let fields = field.mapping(Self::FIELDS)?;
+        let fields = field.mapping(FIELDS)?;
         let regex = |name: &str| -> Result<Option<Regex>, Error> {
             let Some(text) = fields.text(name)? else { return Ok(None) };
             anchored(&text.value).map(Some).map_err(|why| Error::new(text.place, Problem::Invalid(why)))
@@ -40,49 +40,65 @@ impl Selector {
         })
     }
 
-    /// Whether the object is meant, by its present or its original name and namespace.
+    /// Whether a patch means the object, by its present or its original name and namespace.
     pub fn matches(&self, resource: &Resource) -> bool {
         let (now, before) = (resource.id(), resource.original_id());
-        let either =
-            |regex: &Option<Regex>, a: &str, b: &str| is_match(regex.as_ref(), a) || is_match(regex.as_ref(), b);
+        let either = |regex: &Option<Regex>, a: &str, b: &str| is_match(regex, a) || is_match(regex, b);
         self.matches_type(&now.gvk)
             && either(&self.name, &before.name, &now.name)
             && either(&self.namespace, &before.namespace, &now.namespace)
-            && self.labels.hold(resource.labels())
-            && self.annotations.hold(resource.annotations())
+            && self.matches_labels(resource)
+    }
+
+    /// Whether a replacement takes the object, by any one identity that it has had.
+    pub fn takes(&self, resource: &Resource) -> bool {
+        self.matches_labels(resource) && self.matches_any_id(resource)
+    }
+
+    /// Whether a replacement leaves the object out: by its labels or by its names, if either is given.
+    pub fn rejects(&self, resource: &Resource) -> bool {
+        let by_labels = !(self.labels.0.is_empty() && self.annotations.0.is_empty());
+        let parts = [&self.group, &self.version, &self.kind, &self.name, &self.namespace];
+        let by_id = parts.iter().any(|part| part.is_some());
+        (by_labels && self.matches_labels(resource)) || (by_id && self.matches_any_id(resource))
     }
 
     fn matches_type(&self, gvk: &Gvk) -> bool {
-        is_match(self.group.as_ref(), &gvk.group)
-            && is_match(self.version.as_ref(), &gvk.version)
-            && is_match(self.kind.as_ref(), &gvk.kind)
+        is_match(&self.group, &gvk.group) && is_match(&self.version, &gvk.version) && is_match(&self.kind, &gvk.kind)
+    }
+
+    fn matches_any_id(&self, resource: &Resource) -> bool {
+        let matches = |id: &Id| {
+            self.matches_type(&id.gvk) && is_match(&self.name, &id.name) && is_match(&self.namespace, &id.namespace)
+        };
+        matches(&resource.id()) || resource.previous_ids().any(|id| matches(&id))
+    }
+
+    fn matches_labels(&self, resource: &Resource) -> bool {
+        self.labels.hold(resource.labels()) && self.annotations.hold(resource.annotations())
     }
 }
 
-fn is_match(regex: Option<&Regex>, text: &str) -> bool {
-    regex.is_none_or(|regex| regex.is_match(text))
+fn is_match(regex: &Option<Regex>, text: &str) -> bool {
+    regex.as_ref().is_none_or(|regex| regex.is_match(text))
 }
 
 /// A regular expression that must match the whole text.
-pub fn anchored(pattern: &str) -> Result<Regex, String> {
+fn anchored(pattern: &str) -> Result<Regex, String> {
     Regex::new(&format!("^(?:{pattern})$")).map_err(|_| format!("`{pattern}` is not a valid regular expression"))
 }
 
 /// A Kubernetes label selector.
 #[derive(Clone, Debug, Default)]
-pub struct Requirements(Vec<Requirement>);
+struct Requirements(Vec<Requirement>);
 
 impl Requirements {
-    pub fn decode(fields: &Fields<'_>, name: &str) -> Result<Self, Error> {
+    fn decode(fields: &Fields<'_>, name: &str) -> Result<Self, Error> {
         let Some(text) = fields.text(name)? else { return Ok(Self::default()) };
         parse_requirements(&text.value).map(Self).map_err(|why| Error::new(text.place, Problem::Invalid(why)))
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub fn hold(&self, labels: Option<&Map<String, Value>>) -> bool {
+    fn hold(&self, labels: Option<&Map<String, Value>>) -> bool {
         self.0.iter().all(|requirement| requirement.holds(labels))
     }
 }

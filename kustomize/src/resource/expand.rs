@@ -64,7 +64,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn check(value: &Value) -> Result<(), Problem> {
+/// What every Kubernetes object has.
+pub fn check(value: &Value) -> Result<(), Problem> {
     let missing = |what: &str| Problem::NotAnObject(what.to_owned());
     if !value.is_object() {
         return Err(missing("a mapping was expected"));

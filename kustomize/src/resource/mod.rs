@@ -5,7 +5,7 @@ mod gvk;
 mod id;
 mod list;
 
-pub use expand::{of_file, resources};
+pub use expand::{check, of_file, resources};
 pub use gvk::Gvk;
 pub use id::Id;
 pub use list::ResourceList;
