@@ -54,7 +54,7 @@ pub async fn run(
             Ok(socket) => {
                 let started = Instant::now();
                 let session = session::Parts { cluster: cluster.clone(), outbox: outbox.clone(), state: state.clone() };
-                let ended = session::run(socket, settings.heartbeat, session, &mut epoch, &shutdown).await;
+                let ended = session::run(socket, settings.heartbeat, session, current, &mut epoch, &shutdown).await;
                 if started.elapsed() > GOOD_SESSION {
                     backoff = Backoff::default();
                 }

@@ -46,11 +46,12 @@ pub(super) struct Session {
     control_taken: AtomicBool,
 }
 
-/// Serves one session until it ends; nothing of it is left when this returns.
+/// Serves one session until it ends, or the Lease is no longer of the `current` epoch; nothing of it is left then.
 pub(super) async fn run(
     socket: Socket,
     heartbeat: Heartbeat,
     parts: Parts,
+    current: u64,
     epoch: &mut watch::Receiver<Option<u64>>,
     shutdown: &CancellationToken,
 ) -> Ended {
@@ -76,7 +77,13 @@ pub(super) async fn run(
         std::future::pending::<()>().await;
     };
     let stop = async {
-        tokio::select! { () = shutdown.cancelled() => {}, _ = epoch.changed() => {} }
+        let lost = async {
+            if epoch.wait_for(|epoch| *epoch != Some(current)).await.is_err() {
+                // The Lease's keeper is gone, so it does not change any more.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! { () = shutdown.cancelled() => {}, () = lost => {} }
         closer.close(NORMAL, "the agent stops or lost its Lease");
         std::future::pending::<()>().await;
     };
