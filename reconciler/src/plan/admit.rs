@@ -145,7 +145,7 @@ impl Gate<'_> {
     }
 
     fn work(&self, life: &Life, living: Option<&EnvironmentRecord>, want: &Want) -> Work {
-        let held_back = want.paused || want.needs_approval.is_some();
+        let held_back = want.paused || want.needs_approval.is_some() || want.waits.is_some();
         let nothing_to_render = want.branch.is_some() && next_head(living, want).is_none();
         if *life != Life::Live || held_back || nothing_to_render {
             return Work::Keep;

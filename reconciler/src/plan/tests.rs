@@ -383,3 +383,20 @@ fn an_adopted_environment_whose_pull_request_is_not_known_stays_in_doubt() {
     world.pass();
     assert!(matches!(evidence(world.life("feature-x")), Evidence::RefGone { .. }));
 }
+
+#[test]
+fn a_declared_environment_whose_repository_cannot_be_read_is_left_exactly_as_it_is() {
+    let mut world = World::new(shop(vec![]));
+    declare(&mut world.config, "mine", branch_file("feature/x"));
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    for unknown_id in [false, true] {
+        world.repository.refs = Refs::Unreadable("timeout".to_owned());
+        world.repository.id = world.repository.id.take().filter(|_| !unknown_id);
+        let plan = world.pass();
+        let planned =
+            plan.environments.iter().find(|one| one.record.identity.name.as_str() == "mine").expect("planned");
+        assert_eq!((&planned.record.life, &planned.work), (&Life::Live, &Work::Keep), "{unknown_id}");
+        assert_eq!(problems(&planned.record), ["RepositoryUnreadable"]);
+    }
+}

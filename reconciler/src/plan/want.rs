@@ -214,7 +214,9 @@ impl Derivation<'_> {
     }
 }
 
-/// A want for an environment that nothing asks for now but that stays in doubt: it goes on as its catalog says.
+/// A want for a derived environment that nothing asks for now but that stays in doubt: as long as its branch can be
+/// seen it goes on as its catalog says. What a file declares stays as it was published, since the file may be what is
+/// in doubt.
 pub(super) fn in_doubt(
     config: &Config,
     observed: &Observed,
@@ -222,21 +224,18 @@ pub(super) fn in_doubt(
     doubt: Option<Problem>,
 ) -> Option<Want> {
     let branch = record.identity.branch.clone()?;
+    if record.declaration.is_some() || record.identity.name.as_str() != branch.key.as_str() {
+        return None;
+    }
     let name = &record.identity.catalog;
     let rules = config.catalogs.get(name)?.branch_environments.as_ref()?;
-    let seen = observed.of(&branch).map(|(_, repository)| repository);
-    let head = seen.and_then(|repository| repository.refs.known()?.get(&branch.branch).cloned());
+    let (_, seen) = observed.of(&branch)?;
+    let head = seen.refs.known()?.get(&branch.branch).cloned()?;
     let place = Place { cluster: record.cluster.clone(), namespace: record.namespace.clone() };
     let from = Derivation { name, rules, place };
-    let hit = Hit {
-        branch: branch.branch.clone(),
-        head: head.clone().or(record.head.clone())?,
-        reason: String::new(),
-        needs_approval: None,
-    };
-    let mut want = from.want(branch, seen.unwrap_or(&Repository::default()), &hit);
+    let hit = Hit { branch: branch.branch.clone(), head, reason: String::new(), needs_approval: None };
+    let mut want = from.want(branch, seen, &hit);
     want.name = record.identity.name.clone();
-    want.declaration = record.declaration;
     want.owner.clone_from(&record.owner);
     want.reasons = record.reasons.iter().filter(|reason| reason.workload.is_none()).cloned().collect();
     want.problems.extend(doubt);

@@ -132,7 +132,7 @@ fn origin(text: &mut String, record: &EnvironmentRecord) {
     }
     let key = &branch.key;
     text.push_str(&format!(
-        "\n<sub>{line}. Its routing key is `{key}`: pass on `tracestate: lapdev={key}` or `baggage: lapdev={key}` to \
-         address it in requests of your own.</sub>\n"
+        "\n<sub>{line}. Its routing key is `{key}`: where lapdev-router runs, requests with `tracestate: lapdev={key}` \
+         or `baggage: lapdev={key}` reach it.</sub>\n"
     ));
 }

@@ -27,9 +27,10 @@ pub fn of_config(view: &ConfigView) -> Option<CommitStatus> {
     let (state, description) = match (view.errors.as_slice(), &view.held) {
         ([first], _) => (CommitState::Failure, first.clone()),
         ([first, more @ ..], _) => (CommitState::Failure, format!("{} errors: {first}", more.len() + 1)),
-        ([], Some(held)) => {
-            (CommitState::Failure, format!("{} deletions are held; see lapdev get environments", held.environments.len()))
-        }
+        ([], Some(held)) => (
+            CommitState::Failure,
+            format!("{} deletions are held; see lapdev get environments", held.environments.len()),
+        ),
         ([], None) if view.loaded.as_ref() == Some(head) => (CommitState::Success, "in force".to_owned()),
         ([], None) => return None,
     };

@@ -15,7 +15,10 @@ pub use comment::{Links, comment, marker};
 pub use commit_status::{of_config, of_environment};
 pub use state::Sight;
 
-use crate::{plan::Subject, run::{Settings, error_chain}};
+use crate::{
+    plan::Subject,
+    run::{Settings, error_chain},
+};
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use lapdev_api::{
@@ -262,11 +265,12 @@ fn comments(sights: &[Sight<'_>], control_plane: &lapdev_api::name::ControlPlane
             entry.or_insert_with(|| (&branch.repository, Vec::new())).1.push(*sight);
         }
     }
-    let post = |((repository_id, number), (repository, sights)): ((&RepositoryId, u64), (&RepositoryName, Vec<Sight<'_>>))| {
-        let marker = marker(control_plane, repository_id, number);
-        let body = comment(&marker, &sights, links);
-        Post::Comment { repository_id: repository_id.clone(), repository: repository.clone(), number, body }
-    };
+    let post =
+        |((repository_id, number), (repository, sights)): ((&RepositoryId, u64), (&RepositoryName, Vec<Sight<'_>>))| {
+            let marker = marker(control_plane, repository_id, number);
+            let body = comment(&marker, &sights, links);
+            Post::Comment { repository_id: repository_id.clone(), repository: repository.clone(), number, body }
+        };
     by_pull_request.into_iter().map(post).collect()
 }
 

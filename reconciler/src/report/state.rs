@@ -56,9 +56,11 @@ impl Sight<'_> {
         match self.current() {
             Some(status) => observed(status),
             None if self.record.digest.is_none() => state("is not published yet", "", CommitState::Pending),
-            None if !self.connected => {
-                state("waits for its cluster", format!("the agent of cluster {cluster} is not connected"), CommitState::Pending)
-            }
+            None if !self.connected => state(
+                "waits for its cluster",
+                format!("the agent of cluster {cluster} is not connected"),
+                CommitState::Pending,
+            ),
             None => state("is being rolled out", "", CommitState::Pending),
         }
     }

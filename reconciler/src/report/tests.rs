@@ -64,7 +64,8 @@ fn status(record: &EnvironmentRecord, phase: Phase) -> EnvironmentStatus {
 fn written(record: &EnvironmentRecord, status: Option<&EnvironmentStatus>) -> String {
     let marker = marker(&"cccccccccccccccc".parse().expect("legal"), &"42".parse().expect("legal"), 7);
     let url = "https://lapdev.example.com:8443".parse().expect("a URL");
-    let text = comment(&marker, &[Sight { record, status, connected: true }], Links { external_url: &url, secret: &[7; 32] });
+    let text =
+        comment(&marker, &[Sight { record, status, connected: true }], Links { external_url: &url, secret: &[7; 32] });
     text.replace(record.identity.name.as_str(), "KEY")
 }
 

@@ -8,10 +8,7 @@ use crate::{
     git::{Fetched, Mirror, RepositoryUrl},
     validate::check_tree,
 };
-use lapdev_api::{
-    name::Commit,
-    record::Problem,
-};
+use lapdev_api::{name::Commit, record::Problem};
 use lapdev_kustomize::TreePath;
 use std::{collections::BTreeSet, sync::Arc};
 

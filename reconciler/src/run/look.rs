@@ -91,12 +91,7 @@ impl Reconciler {
         }
     }
 
-    async fn fetch(
-        &self,
-        url: &RepositoryUrl,
-        pulls: &BTreeSet<u64>,
-        info: &RepositoryInfo,
-    ) -> (Option<Mirror>, Refs) {
+    async fn fetch(&self, url: &RepositoryUrl, pulls: &BTreeSet<u64>, info: &RepositoryInfo) -> (Option<Mirror>, Refs) {
         match self.mirrors.fetch(url, pulls).await {
             Ok(fetched) => {
                 let refs = match fetched.listing {
@@ -132,10 +127,7 @@ impl Reconciler {
         }
     }
 
-    pub(super) async fn ask_forge<T>(
-        &self,
-        call: impl Future<Output = Result<T, ForgeError>>,
-    ) -> Result<T, String> {
+    pub(super) async fn ask_forge<T>(&self, call: impl Future<Output = Result<T, ForgeError>>) -> Result<T, String> {
         match tokio::time::timeout(self.settings.forge_timeout, call).await {
             Ok(answer) => answer.map_err(|error| error_chain(&error)),
             Err(_) => Err(format!("the forge did not answer within {} s", self.settings.forge_timeout.as_secs())),

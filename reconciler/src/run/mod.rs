@@ -28,6 +28,8 @@ use std::{error::Error, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// The pause after the first failed pass, which doubles from then on.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause after failed passes.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often the store forgets what is old.
@@ -42,6 +44,9 @@ enum PassError {
     /// The store refused the plan: something changed under way. The next pass sees it.
     #[error("the store refused the publication")]
     Publish(#[from] PublishError),
+    /// There is no config to go by.
+    #[error("the config repository cannot be read: {0}")]
+    NoConfig(String),
     /// A task of ours ended early.
     #[error("rendering ended early")]
     Task(#[source] tokio::task::JoinError),
@@ -77,7 +82,7 @@ impl Reconciler {
     async fn reconcile(&self, shutdown: &CancellationToken) {
         let mut deliveries = self.store.watch(Topic::Deliveries);
         let mut desired = self.store.watch(Topic::Desired);
-        let (mut memory, mut failures) = (Memory::default(), 0);
+        let (mut memory, mut failures) = (Memory::default(), 0_u32);
         let (mut next_poll, mut next_prune) = (Instant::now(), Instant::now());
         let mut retry: Option<(Instant, Scope)> = None;
         loop {
@@ -111,7 +116,7 @@ impl Reconciler {
                 }
                 Err(error) => {
                     failures += 1;
-                    let pause = Duration::from_secs(1 << failures.min(6)).min(LONGEST_PAUSE);
+                    let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(8)).min(LONGEST_PAUSE);
                     tracing::error!(error = %error_chain(&error), ?pause, "a pass failed; nothing of it was written");
                     Some((Instant::now() + pause, scope))
                 }

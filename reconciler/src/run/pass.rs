@@ -20,10 +20,7 @@ use lapdev_api::{
     view::ConfigView,
 };
 use lapdev_store::{Delivery, Which};
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// How many repositories are looked at, and how many questions asked of the forge, at once.
 const AT_ONCE: usize = 8;
@@ -67,19 +64,18 @@ impl Reconciler {
         Ok(Done { changed: done, more: deliveries.len() == DELIVERIES as usize })
     }
 
-    async fn pass_for(
-        &self,
-        memory: &mut Memory,
-        scope: Scope,
-        deliveries: &[Delivery],
-    ) -> Result<usize, PassError> {
+    async fn pass_for(&self, memory: &mut Memory, scope: Scope, deliveries: &[Delivery]) -> Result<usize, PassError> {
         let everything = scope == Scope::Everything || memory.config.in_force.is_none();
         let config_touched = deliveries.iter().any(|delivery| self.is_about_config(delivery));
         let other_config =
             if everything || config_touched { self.look_at_config(&mut memory.config).await } else { false };
         let Some(in_force) = memory.config.in_force.clone() else {
             self.store.put_config(&view(&memory.config, &memory.seen, None)).await?;
-            return Ok(0);
+            // A commit that does not load waits for a better one; a repository that does not answer is asked again.
+            return match &memory.config.unreadable {
+                Some(problem) => Err(PassError::NoConfig(problem.message.clone())),
+                None => Ok(0),
+            };
         };
         self.look_around(memory, &in_force, deliveries, everything || other_config).await;
         let ledger = self.store.environments(Which::All).await?;
@@ -97,13 +93,7 @@ impl Reconciler {
     }
 
     /// Looks at the repositories that are new, that a delivery speaks of, or at all of them.
-    async fn look_around(
-        &self,
-        memory: &mut Memory,
-        in_force: &InForce,
-        deliveries: &[Delivery],
-        everything: bool,
-    ) {
+    async fn look_around(&self, memory: &mut Memory, in_force: &InForce, deliveries: &[Delivery], everything: bool) {
         let wanted = mentioned(&in_force.config);
         memory.seen.retain(|name, _| wanted.contains_key(name));
         let looks = wanted.into_iter().filter_map(|(name, pull_requests)| {
@@ -154,7 +144,8 @@ impl Reconciler {
 
     /// Asks the forge what the plan wants to know. Says whether there was anything to ask.
     async fn answer(&self, memory: &mut Memory, plan: &Plan) -> bool {
-        let asks = plan.asks.iter().map(|(name, number)| async move { (name, *number, self.confirm(name, *number).await) });
+        let asks =
+            plan.asks.iter().map(|(name, number)| async move { (name, *number, self.confirm(name, *number).await) });
         let asks: Vec<_> = asks.collect();
         let answers: Vec<_> = stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
         for (name, number, answer) in &answers {
@@ -166,12 +157,7 @@ impl Reconciler {
     }
 
     /// Reads the ttl that branches ask for themselves. Says whether that is other than what was planned with.
-    async fn read_branch_ttls(
-        &self,
-        memory: &mut Memory,
-        world: &Arc<World>,
-        plan: &Plan,
-    ) -> Result<bool, PassError> {
+    async fn read_branch_ttls(&self, memory: &mut Memory, world: &Arc<World>, plan: &Plan) -> Result<bool, PassError> {
         let mut renderer = std::mem::take(&mut memory.renderer);
         let branches: Vec<EnvironmentRecord> =
             plan.environments.iter().map(|one| &one.record).filter(|record| is_open(record)).cloned().collect();

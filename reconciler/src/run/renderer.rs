@@ -4,7 +4,7 @@
 use super::{
     error_chain,
     memo::Memo,
-    source::{Objects, Place, Sources, place},
+    source::{Objects, Place, Revision, Sources, place},
     world::World,
 };
 use crate::{
@@ -67,7 +67,9 @@ impl Renderer {
 
     /// What the branch of a planned environment asks for in its own file.
     pub fn branch_file(&mut self, world: &World, record: &EnvironmentRecord) -> Result<BranchFile, String> {
-        let (Some(branch), Some(head)) = (&record.identity.branch, &record.head) else { return Ok(BranchFile::default()) };
+        let (Some(branch), Some(head)) = (&record.identity.branch, &record.head) else {
+            return Ok(BranchFile::default());
+        };
         let seen = world.repository_of(branch).ok_or("its repository was not read yet")?;
         // What a fork says about itself does not count; the file of the branch that it aims at does.
         let commit = match crate::plan::fork_number(&branch.branch) {
@@ -109,7 +111,7 @@ impl Renderer {
         overrides: &[Override],
         pin: Option<&Commit>,
     ) -> Result<(Arc<Rendered>, Commit), String> {
-        let place = place(round.world, catalog, pin)?;
+        let place = place(round.world, catalog, Revision { pin, last: record.source.as_ref() })?;
         let source = self.sources.objects(&place)?;
         let context = context(round.world, record);
         let key = digest(&("base", key_of(&context), round.catalogs.get(&catalog.name), source.key, overrides));
@@ -130,8 +132,8 @@ impl Renderer {
         let mirror = seen.mirror.as_ref().ok_or("its repository was not read yet")?;
         let head = record.head.as_ref().ok_or("its branch was not seen yet")?;
         let merge_base = self.merge_base(world, catalog, branch, mirror, head)?;
-        let (base_overrides, base_pin) = round.base_of(branch);
-        let base_place = place(world, catalog, base_pin)?;
+        let (base_overrides, base_revision) = round.base_of(branch);
+        let base_place = place(world, catalog, base_revision)?;
         let base_source = self.sources.objects(&base_place)?;
         let inside = world.holds_source(branch, catalog);
         let (before, head_source) = match inside {
@@ -148,7 +150,8 @@ impl Renderer {
         let sources = (base_source.key, before.as_ref().map(|before| before.key), head_source.key, inside);
         let commits = (&merge_base, head);
         let catalog_key = round.catalogs.get(&catalog.name);
-        let key = digest(&("branch", key_of(&context), catalog_key, sources, commits, base_overrides, overrides, asked));
+        let key =
+            digest(&("branch", key_of(&context), catalog_key, sources, commits, base_overrides, overrides, asked));
         let task = BranchTask {
             catalog,
             branch,
@@ -179,8 +182,9 @@ impl Renderer {
         let trunk = world.trunk(branch, catalog).ok_or("the default branch of its repository is not known")?;
         let seen = world.repository_of(branch).ok_or("its repository was not read yet")?;
         let refs = &seen.repository.refs;
-        let tip = super::world::tip(refs, &trunk)
-            .ok_or_else(|| format!("{} has no branch {trunk}, from which {} departs", branch.repository, branch.branch))?;
+        let tip = super::world::tip(refs, &trunk).ok_or_else(|| {
+            format!("{} has no branch {trunk}, from which {} departs", branch.repository, branch.branch)
+        })?;
         let find = || mirror.merge_base(tip, head).map_err(|error| error_chain(&error));
         let found = self.merge_bases.get((tip.clone(), head.clone()), find)?;
         found.ok_or_else(|| format!("{} has no commit in common with {trunk}; rebase it", branch.branch))
@@ -188,16 +192,19 @@ impl Renderer {
 }
 
 impl<'w> Round<'w> {
-    /// The overrides of a base, and the revision that it keeps, if it keeps one.
-    fn base_of(&self, branch: &BranchIdentity) -> (&'w [Override], Option<&'w Commit>) {
+    /// The overrides of a base, and the revision that it is rendered from.
+    fn base_of(&self, branch: &BranchIdentity) -> (&'w [Override], Revision<'w>) {
         let file = self.world.in_force.config.environments.get(&branch.base);
         let is_base = |one: &&Planned| one.record.identity.name == branch.base && one.record.identity.branch.is_none();
-        let pin = self.planned.iter().find(is_base).and_then(|one| match &one.work {
-            Work::Render { pin, .. } => pin.as_ref(),
-            // It runs what was last published.
-            Work::Keep => one.record.source.as_ref(),
+        let revision = self.planned.iter().find(is_base).map(|one| {
+            let last = one.record.source.as_ref();
+            match &one.work {
+                Work::Render { pin, .. } => Revision { pin: pin.as_ref(), last },
+                // It runs what was last published.
+                Work::Keep => Revision { pin: last, last },
+            }
         });
-        (file.map_or(&[], |file| file.value.overrides.as_slice()), pin)
+        (file.map_or(&[], |file| file.value.overrides.as_slice()), revision.unwrap_or_default())
     }
 }
 

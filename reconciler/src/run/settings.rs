@@ -38,7 +38,12 @@ pub struct Settings {
 impl Settings {
     /// The settings with defaults for all that has one.
     #[must_use]
-    pub fn new(config_repository: RepositoryName, config_branch: BranchRef, mirrors: PathBuf, external_url: Url) -> Self {
+    pub fn new(
+        config_repository: RepositoryName,
+        config_branch: BranchRef,
+        mirrors: PathBuf,
+        external_url: Url,
+    ) -> Self {
         Self {
             config_repository,
             config_branch,

@@ -1,10 +1,11 @@
 //! A catalog's objects at a commit, rendered once for as long as its tree stays the same.
 
-use super::{error_chain, memo::Memo, world::{World, tip}};
-use crate::{
-    git::Mirror,
-    render::Sourced,
+use super::{
+    error_chain,
+    memo::Memo,
+    world::{World, tip},
 };
+use crate::{git::Mirror, render::Sourced};
 use lapdev_api::{
     digest::Digest,
     kinds::{AppCatalog, Source},
@@ -45,7 +46,8 @@ impl Sources {
                 .and_then(|path| tree.find(&path).ok().flatten())
                 .filter(|found| found.kind == FileKind::Directory)
                 .ok_or_else(|| format!("there is no folder {} at commit {}", place.path, place.commit))?;
-            let objects = render_source(&tree, &folder.path, &Options::default()).map_err(|error| error_chain(&error))?;
+            let objects =
+                render_source(&tree, &folder.path, &Options::default()).map_err(|error| error_chain(&error))?;
             if objects.is_empty() {
                 // An empty source would prune everything that runs; nobody means that.
                 return Err(format!("{} holds no objects at commit {}", place.path, place.commit));
@@ -61,20 +63,37 @@ impl Sources {
     }
 }
 
-/// Where the objects of a catalog are that environments follow, or that one keeps.
-pub(super) fn place<'w>(world: &'w World, catalog: &'w AppCatalog, pin: Option<&Commit>) -> Result<Place<'w>, String> {
+/// Which revision of a source an environment is rendered from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Revision<'r> {
+    /// The one that it keeps; none: it follows.
+    pub pin: Option<&'r Commit>,
+    /// The one that it was last rendered from, which serves while a newer one cannot be seen.
+    pub last: Option<&'r Commit>,
+}
+
+/// Where the objects of a catalog are.
+pub(super) fn place<'w>(
+    world: &'w World,
+    catalog: &'w AppCatalog,
+    revision: Revision<'_>,
+) -> Result<Place<'w>, String> {
     match &catalog.source {
         Source::Path { path } => {
-            let commit = pin.unwrap_or(&world.in_force.commit).clone();
+            let commit = revision.pin.unwrap_or(&world.in_force.commit).clone();
             Ok(Place { mirror: &world.in_force.mirror, commit, path })
         }
         Source::Repository { repository, path, branch } => {
             let unread = || format!("repository {repository} was not read yet");
             let seen = world.seen.get(repository).ok_or_else(unread)?;
             let refs = &seen.repository.refs;
-            let commit = pin.or_else(|| tip(refs, branch)).cloned().ok_or_else(|| match refs.unknown_because() {
+            let last = revision.last.filter(|_| refs.known().is_none());
+            let commit = revision.pin.or_else(|| tip(refs, branch)).or(last);
+            let commit = commit.cloned().ok_or_else(|| match refs.unknown_because() {
                 Some(why) => format!("repository {repository} cannot be read: {why}"),
-                None => format!("{repository} has no branch {branch}; correct `source.ref` of catalog {}", catalog.name),
+                None => {
+                    format!("{repository} has no branch {branch}; correct `source.ref` of catalog {}", catalog.name)
+                }
             })?;
             Ok(Place { mirror: seen.mirror.as_ref().ok_or_else(unread)?, commit, path })
         }

@@ -75,7 +75,7 @@ impl Forge for MemoryForge {
             open.map(|p| (p.number, p.clone())).collect()
         })?;
         let page = Page { items, next: None };
-        match Listing::starting_at("/").add(page) {
+        match Listing::starting_at("/").with_page(page) {
             Ok(Progress::Done(complete)) => Ok(complete),
             _ => Err(ForgeError::Partial { what: "list".to_owned(), message: "twice".to_owned() }),
         }
@@ -230,7 +230,8 @@ struct Lab {
 impl Lab {
     async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let (config, shop) = (Repository::make(folder.path().join("config.git")), Repository::make(folder.path().join("shop.git")));
+        let (config, shop) =
+            (Repository::make(folder.path().join("config.git")), Repository::make(folder.path().join("shop.git")));
         let (web, api) = (app("web"), app("api"));
         config.commit(
             "main",
@@ -355,7 +356,8 @@ impl Lab {
     }
 
     async fn comment(&self, number: u64, contains: &str) -> String {
-        let text = |lab: &Self| lab.forge.facts(|facts| facts.comments.get(&number).map(|c| c.0.clone()).unwrap_or_default());
+        let text =
+            |lab: &Self| lab.forge.facts(|facts| facts.comments.get(&number).map(|c| c.0.clone()).unwrap_or_default());
         self.until(contains, async |lab| text(lab).contains(contains)).await;
         text(self)
     }
@@ -429,7 +431,9 @@ async fn a_closed_pull_request_ends_it_and_a_late_delivery_does_not_bring_it_bac
     lab.nudge("acme/shop").await;
     assert!(matches!(lab.get("feature-x").await.life, Life::Queued { .. }));
     let dev = name("dev");
-    assert!(lab.store.confirm_gone(&dev, &ended.identity.uid, ended.generation, Timestamp::now()).await.expect("asked"));
+    assert!(
+        lab.store.confirm_gone(&dev, &ended.identity.uid, ended.generation, Timestamp::now()).await.expect("asked")
+    );
     lab.until("a new life", async |lab| lab.get("feature-x").await.life == Life::Live).await;
     assert_ne!(lab.get("feature-x").await.identity.uid, first.identity.uid);
     lab.stop().await;
@@ -577,7 +581,8 @@ async fn an_override_edited_in_the_config_takes_effect() {
     lab.nudge("acme/environments").await;
     let record = lab.get("staging").await;
     let bundle = lab.bundle(&record).await;
-    let web = bundle.objects.iter().find(|object| object["metadata"]["name"] == "web" && object["kind"] == "Deployment");
+    let web =
+        bundle.objects.iter().find(|object| object["metadata"]["name"] == "web" && object["kind"] == "Deployment");
     assert_eq!(web.expect("it has web")["spec"]["replicas"], 4);
     assert_eq!(record.generation, Generation(2));
     lab.stop().await;
@@ -608,7 +613,6 @@ async fn two_hundred_unchanged_environments_are_not_rendered_again() {
     let after = lab.records().await;
     let changed = after.iter().filter(|record| !before.contains(record)).count();
     assert_eq!((after.len(), changed), (201, 1));
-    println!("delivery to publication beside 200 unchanged environments: {took:?}");
     assert!(took < Duration::from_secs(5), "even unoptimised, it must not render them all: {took:?}");
     lab.stop().await;
 }
