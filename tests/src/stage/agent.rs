@@ -63,6 +63,7 @@ fn launch(url: &str, ca_file: &Path, kubeconfig: &Path, folder: &Path) -> Result
         ("KUBECONFIG", kubeconfig.as_os_str()),
         ("LAPDEV_NAMESPACE", OsStr::new(super::chart::NAMESPACE)),
         ("LAPDEV_IDENTITY", OsStr::new("a-process")),
+        ("LAPDEV_REQUIRE_POLICY", OsStr::new("true")),
         ("RUST_LOG", OsStr::new("info")),
     ];
     Running::start(&Program::Agent.path()?, &[], &[], &environment, &folder.join("agent.log"))

@@ -26,8 +26,9 @@ pub async fn settled(theatre: &Theatre, name: &str, head: Option<&str>) -> Resul
 /// Waits until an environment is gone, with everything that it had.
 pub async fn gone(theatre: &Theatre, name: &str, uid: &str) -> Result<(), Error> {
     until(&format!("environment {name} is gone"), LIMIT, async || {
-        let (code, stdout, stderr) = theatre.plane.lapdev(&["get", "environment", name, "-o", "json"]).await?;
-        within(code == 1, format!("exit {code}: {stdout}{stderr}"))?;
+        let all = theatre.plane.environments().await?;
+        let still = items(&all).find(|item| item["uid"] == uid);
+        within(still.is_none(), format!("{still:?}"))?;
         within(objects_of(theatre, uid).await?.is_empty(), format!("objects of {uid} are left"))
     })
     .await
@@ -110,5 +111,5 @@ pub fn uid(view: &Value) -> Result<String, Error> {
 }
 
 fn is_live(view: &Value) -> bool {
-    view.pointer("/life/state").and_then(Value::as_str) == Some("Live")
+    view.pointer("/life/state").and_then(Value::as_str) == Some("live")
 }
