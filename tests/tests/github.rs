@@ -343,6 +343,13 @@ async fn one_comment_is_kept_up_to_date() -> Outcome {
     stage.comment(number, Some(second), &"🚀".repeat(70_000)).await?;
     assert!(ours()?[0].body.encode_utf16().count() <= 65_536 && ours()?[0].body.contains(MARKER));
     assert_eq!(ours()?.len(), 1);
+
+    // GitHub also says 404 where it means 403; that a comment cannot be edited does not mean that it is gone.
+    let written = stage.answers("POST", "/comments").len();
+    stage.double.fault(Some("PATCH"), "/comments", u64::MAX, Fault::Status { status: 404 })?;
+    let error = stage.comment(number, Some(second), "four").await.expect_err("it cannot be edited");
+    assert!(matches!(error, ForgeError::Unauthorized { .. }), "{error}");
+    assert_eq!(stage.answers("POST", "/comments").len(), written);
     assert!(matches!(stage.comment(999, None, "x").await, Err(ForgeError::NotFound { .. })));
     stage.fits_the_description()
 }

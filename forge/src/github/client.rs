@@ -76,7 +76,7 @@ impl Client {
         Ok(Self { base: settings.api_url.clone(), sessions, request_timeout, remember })
     }
 
-    /// `segments` below the base address's path.
+    /// The path of what is at `tail` below the base address.
     pub(super) fn path(&self, tail: &str) -> String {
         format!("{}{tail}", self.base.path().trim_end_matches('/'))
     }

@@ -70,15 +70,19 @@ async fn place(client: &Client, wanted: &Wanted<'_>, doubt: &mut Doubt) -> Resul
     {
         return Ok(id);
     }
-    // A comment that goes away between the search and the edit is searched for once more, and then made anew.
+    // A comment that goes away between the search and the edit is searched for once more. One that is found each time
+    // but cannot be edited is there all the same, so a second one must not be written.
     for _ in 0..2 {
-        let Some(comment) = by_marker(client, wanted, &what, &login).await? else { break };
+        let Some(comment) = by_marker(client, wanted, &what, &login).await? else {
+            return create(client, wanted, &what, &body, doubt).await;
+        };
         *doubt = None;
         if edit(client, wanted, &what, &comment, &body).await? {
             return Ok(comment.id);
         }
     }
-    create(client, wanted, &what, &body, doubt).await
+    let message = "our comment can be read but not edited; the credentials may lack write permission".to_owned();
+    Err(ForgeError::Unauthorized { what, message })
 }
 
 async fn by_id(client: &Client, wanted: &Wanted<'_>, what: &str, id: u64) -> Result<Option<wire::Comment>, ForgeError> {

@@ -44,7 +44,8 @@ impl Session {
 
     /// No calls before then.
     pub(super) fn close_until(&self, until: Timestamp) {
-        *locked(&self.closed_until) = Some(until);
+        let mut closed = locked(&self.closed_until);
+        *closed = (*closed).max(Some(until));
     }
 }
 

@@ -217,6 +217,9 @@ impl World {
     /// Closes, reopens, marks as draft or ready: whatever flips one thing and has one event.
     pub fn change_pull(&mut self, full_name: &str, number: u64, change: Change) -> Result<Vec<Event>, DoubleError> {
         let mut events = self.follow(full_name)?;
+        if change == Change::Reopen {
+            self.catch_up(full_name, number)?;
+        }
         let repository = self.repository(full_name)?;
         let path = repository.path.clone();
         let pull = repository
@@ -278,6 +281,19 @@ impl World {
         let comment = Comment { id, number, author, body, created_at: time, updated_at: time, edits: 0 };
         self.repository(full_name)?.comments.insert(id, comment);
         Ok(id)
+    }
+
+    /// A closed pull request does not follow its branch; to be reopened it needs it, where it is now.
+    fn catch_up(&mut self, full_name: &str, number: u64) -> Result<(), DoubleError> {
+        let pull = self.pull(full_name, number)?;
+        let (head, branch) = (pull.head_repository, pull.head_ref.clone());
+        let head = head.and_then(|id| self.repositories.get(&id));
+        let found = head.and_then(|head| Some((head.path.clone(), head.seen.get(&branch)?.clone())));
+        let gone = || DoubleError::Refused(format!("{full_name} #{number}: the branch {branch} is gone"));
+        let (head_path, sha) = found.ok_or_else(gone)?;
+        git::pull_ref(&self.repository(full_name)?.path.clone(), &head_path, number, &sha)?;
+        self.pull(full_name, number)?.head_sha = sha;
+        Ok(())
     }
 
     fn attach_label(&mut self, full_name: &str, number: u64, label: &str) -> Result<(), DoubleError> {
@@ -354,6 +370,7 @@ impl World {
         let head = after.map_or(Value::Null, |after| git::head_commit(&repository.path, after, &html));
         let text = |commit: Option<&String>| commit.map_or(NO_COMMIT, String::as_str).to_owned();
         let (before_text, after_text) = (text(before), text(after));
+        let forced = before.zip(after).is_some_and(|(before, after)| git::is_forced(&repository.path, before, after));
         let mut shape = shape::repository(self, repository);
         // In this one event GitHub writes two times as numbers, and gives the owner a name.
         shape["created_at"] = repository.created_at.as_second().into();
@@ -363,7 +380,7 @@ impl World {
         let payload = json!({
             "ref": format!("refs/heads/{branch}"),
             "before": before_text, "after": after_text,
-            "created": before.is_none(), "deleted": after.is_none(), "forced": false,
+            "created": before.is_none(), "deleted": after.is_none(), "forced": forced,
             "base_ref": null,
             "compare": format!("{html}/compare/{before_text}...{after_text}"),
             "commits": commits,

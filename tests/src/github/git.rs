@@ -45,6 +45,15 @@ pub(super) fn branches(path: &Path) -> Result<BTreeMap<String, String>, DoubleEr
     Ok(branches)
 }
 
+/// Whether a branch that moved from one commit to the other lost some.
+pub(super) fn is_forced(path: &Path, before: &str, after: &str) -> bool {
+    let descends = || {
+        let (before, after) = (Oid::from_str(before)?, Oid::from_str(after)?);
+        Repository::open(path)?.graph_descendant_of(after, before)
+    };
+    !descends().unwrap_or(false)
+}
+
 /// Whether there is such a commit.
 pub(super) fn has_commit(path: &Path, sha: &str) -> bool {
     let found = || Repository::open(path)?.find_commit(Oid::from_str(sha)?).map(|_| ());
