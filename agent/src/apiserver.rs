@@ -82,7 +82,10 @@ impl CallError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match &self.source {
-            CallFailure::Refused(status) => status.code >= 500 || status.code == 429 || status.is_conflict(),
+            CallFailure::Refused(status) => {
+                let leaving = status.is_forbidden() && status.message.contains("is being terminated");
+                status.code >= 500 || status.code == 429 || status.is_conflict() || leaving
+            }
             CallFailure::UnknownKind => false,
             CallFailure::Timeout | CallFailure::Unreachable(_) => true,
         }

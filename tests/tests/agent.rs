@@ -377,6 +377,11 @@ async fn drift_is_put_back() -> Outcome {
     agent
         .until_object("service web -n lapdev-env-drift", |web| web.pointer(label) == Some(&uid.as_str().into()))
         .await?;
+    // The ground it stands on: the inventory, and the agent's own right to work there.
+    agent.kubectl("delete configmap lapdev-abbbbbbbbbbbbbbb -n lapdev-env-drift", "").await?;
+    agent.until_object("configmap lapdev-abbbbbbbbbbbbbbb -n lapdev-env-drift", |_| true).await?;
+    agent.kubectl("delete rolebinding lapdev-agent -n lapdev-env-drift", "").await?;
+    agent.until_object("rolebinding lapdev-agent -n lapdev-env-drift", |_| true).await?;
     agent.kubectl("delete namespace lapdev-env-drift --wait=false", "").await?;
     agent
         .until_object("deployment web -n lapdev-env-drift", |web| web["metadata"].get("deletionTimestamp").is_none())

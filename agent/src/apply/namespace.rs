@@ -41,12 +41,12 @@ pub async fn ensure(
     name: &Namespace,
     environment: &EnvironmentName,
     grant: &Grant,
-) -> Result<(ObjectMeta, ObjectMeta), ApplyError> {
+) -> Result<[(ObjectId, ObjectMeta); 2], ApplyError> {
     let namespace = desired(marks, namespace(name, environment));
-    let namespace = apply_object(api, marks, &namespace, None).await?.metadata;
+    let made = apply_object(api, marks, &namespace, None).await?.metadata;
     let binding = desired(marks, role_binding(name, grant));
-    let binding = apply_object(api, marks, &binding, None).await?.metadata;
-    Ok((namespace, binding))
+    let bound = apply_object(api, marks, &binding, None).await?.metadata;
+    Ok([(namespace.id, made), (binding.id, bound)])
 }
 
 /// The namespace of a Branch's base must be there, and be this control plane's.

@@ -1,20 +1,24 @@
 //! Brings an environment to its bundle: namespace, inventory widened, objects in their order, what went pruned,
 //! inventory narrowed. Each step may be the last before a crash; the next pass goes on from there.
 
-use super::{AppliedObject, Core, Work, bundle};
+use super::{AppliedObject, Core, Work, bundle, end::parent_id};
 use crate::{
     apiserver::CallError,
     apply::{ApplyError, apply_object, namespace, order, sentence},
     applyset::{self, Parent, Version},
     drift::Fingerprint,
     health::Obstacle,
-    object::{Desired, GroupKind, Marks},
+    object::{Desired, GroupKind, Marks, ObjectId},
     prune,
     registry::{Environment, HeldBundle},
 };
 use futures_util::{StreamExt, stream};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use lapdev_api::name::Uid;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Objects of one stage that are applied at the same time.
 const AT_ONCE: usize = 8;
@@ -70,12 +74,15 @@ impl Core {
         }
         let objects = bundle::desired(&content.bundle, &held.namespace);
         let due: Vec<_> = objects.iter().filter(|object| fresh || self.differs(object, work)).cloned().collect();
+        if !self.stands(&work.ground) {
+            work.parent = None;
+        }
         let settled = work.parent.as_ref().is_some_and(|parent| parent.applied == Some(held.accepted));
         if due.is_empty() && settled && !fresh {
             return Ok(());
         }
         let marks = Marks::of(&content.bundle);
-        self.ensure_namespace(held, content, &marks).await?;
+        self.ensure_namespace(held, content, &marks, work).await?;
         let wanted = bundle::kinds(&objects);
         self.widen(held, content, &wanted, work).await?;
         for stage in order::stages(due) {
@@ -98,12 +105,24 @@ impl Core {
         }
     }
 
-    async fn ensure_namespace(&self, held: &Environment, content: &HeldBundle, marks: &Marks) -> Result<(), Trouble> {
+    /// Whether these are as they were made, as far as the watches saw.
+    fn stands(&self, ground: &BTreeMap<ObjectId, Fingerprint>) -> bool {
+        ground.iter().all(|(id, made)| self.index.get(id).is_some_and(|seen| seen.fingerprint == *made))
+    }
+
+    async fn ensure_namespace(
+        &self,
+        held: &Environment,
+        content: &HeldBundle,
+        marks: &Marks,
+        work: &mut Work,
+    ) -> Result<(), Trouble> {
         let name = &held.namespace;
         if content.bundle.namespaces.iter().any(|namespace| namespace.owned) {
             let made = namespace::ensure(&self.api, marks, name, &held.identity.name, &self.grant).await;
-            let (metadata, _) = made.map_err(|error| self.sort_out(error))?;
-            self.index.applied(&namespace::id(name.as_str()), metadata);
+            for (id, metadata) in made.map_err(|error| self.sort_out(error))? {
+                self.remember_ground(work, &id, metadata);
+            }
             return Ok(());
         }
         match namespace::check_base(&self.api, marks, name).await? {
@@ -121,7 +140,7 @@ impl Core {
         work: &mut Work,
     ) -> Result<(), Trouble> {
         if work.parent.is_none() {
-            work.parent = self.read_parent_state(held).await?;
+            work.parent = self.read_parent_state(held, work).await?;
         }
         let known = work.parent.as_ref();
         let mut kinds = known.map(|parent| parent.kinds.clone()).unwrap_or_default();
@@ -164,18 +183,24 @@ impl Core {
             tombstone: None,
             bundle: Some(content.bytes.clone()),
         };
-        let uid = self.apply_parent(&parent, uid.as_deref()).await?;
-        work.parent = Some(ParentState { uid, ..state });
+        let written = self.apply_parent(&parent, uid.as_deref()).await?;
+        work.parent = Some(ParentState { uid: written.uid.clone(), ..state });
+        self.remember_ground(work, &parent_id(&held.namespace, &held.identity.uid), written);
         Ok(())
     }
 
-    /// Writes a parent, and patiently where the agent's RoleBinding is a moment old. Returns its own uid.
-    pub(super) async fn apply_parent(&self, parent: &Parent, uid: Option<&str>) -> Result<Option<String>, Trouble> {
+    fn remember_ground(&self, work: &mut Work, id: &ObjectId, metadata: ObjectMeta) {
+        work.ground.insert(id.clone(), Fingerprint::of(&metadata));
+        self.index.applied(id, metadata);
+    }
+
+    /// Writes a parent, and patiently where the agent's RoleBinding is a moment old. Returns its metadata.
+    pub(super) async fn apply_parent(&self, parent: &Parent, uid: Option<&str>) -> Result<ObjectMeta, Trouble> {
         let desired = Desired::read(&parent.render()).expect("a parent is named");
         let mut tries = 0;
         loop {
             match apply_object(&self.api, &parent.marks(), &desired, uid).await {
-                Ok(applied) => return Ok(applied.metadata.uid),
+                Ok(applied) => return Ok(applied.metadata),
                 Err(ApplyError::Call(error)) if is_forbidden(&error) && tries < GRANT_TRIES => {
                     tries += 1;
                     tokio::time::sleep(GRANT_PAUSE).await;
@@ -246,13 +271,14 @@ impl Core {
         Ok(())
     }
 
-    async fn read_parent_state(&self, held: &Environment) -> Result<Option<ParentState>, Trouble> {
+    async fn read_parent_state(&self, held: &Environment, work: &mut Work) -> Result<Option<ParentState>, Trouble> {
+        let id = parent_id(&held.namespace, &held.identity.uid);
+        work.ground.remove(&id);
         match self.read_parent(&held.namespace, &held.identity.uid).await {
-            Ok(found) => Ok(found.map(|(uid, parent)| ParentState {
-                uid,
-                kinds: parent.kinds,
-                accepted: parent.accepted,
-                applied: parent.applied,
+            Ok(found) => Ok(found.map(|(metadata, parent)| {
+                let uid = metadata.uid.clone();
+                self.remember_ground(work, &id, metadata);
+                ParentState { uid, kinds: parent.kinds, accepted: parent.accepted, applied: parent.applied }
             })),
             // The role is bound a moment ago: then there is no parent yet either.
             Err(error) if is_forbidden(&error) => Ok(None),

@@ -4,7 +4,7 @@
 use super::{Core, converge::Trouble, usual_kinds};
 use crate::{
     apiserver::{ApiServer, CallError, Kind},
-    apply::namespace,
+    apply::{namespace, order},
     applyset::{self, Parent},
     drift::Outcome,
     object::{GroupKind, Marks, ObjectId, Standing, annotation, label},
@@ -56,12 +56,17 @@ impl Core {
             Err(error) if error.status().is_some_and(|status| status.is_forbidden()) => None,
             other => other?,
         };
-        let Some((parent_uid, mut parent)) = found else { return Ok(true) };
+        let Some((metadata, mut parent)) = found else {
+            // Without an inventory, because somebody took or broke it, labels must do.
+            let left = self.labelled(namespace, &marks).await?;
+            prune::delete(&self.api, &left).await?;
+            return Ok(left.is_empty());
+        };
         if let End::Tombstone(tombstone) = end
             && parent.tombstone.as_ref() != Some(tombstone)
         {
             parent.tombstone = Some(tombstone.clone());
-            self.apply_parent(&parent, parent_uid.as_deref()).await?;
+            self.apply_parent(&parent, metadata.uid.as_deref()).await?;
         }
         let set = applyset::id(&held.namespace, uid);
         let mut members = prune::members(&self.api, &parent.kinds, namespace, &marks, &set).await?;
@@ -71,10 +76,8 @@ impl Core {
             return Ok(false);
         }
         let id = parent_id(&held.namespace, uid);
-        if let Some(parent_uid) = parent_uid {
-            tracing::info!(object = %id, "delete");
-            self.api.delete(&self.config_maps().await?, &id, &parent_uid).await?;
-        }
+        tracing::info!(object = %id, "delete");
+        self.api.delete(&self.config_maps().await?, &id, metadata.uid.as_deref().unwrap_or_default()).await?;
         Ok(true)
     }
 
@@ -170,11 +173,15 @@ impl Core {
     }
 
     async fn labelled(&self, namespace: &str, marks: &Marks) -> Result<Vec<Member>, CallError> {
-        match prune::labelled(&self.api, &usual_kinds(), namespace, marks, &marks.selector()).await {
+        let mut left = match prune::labelled(&self.api, &usual_kinds(), namespace, marks, &marks.selector()).await {
             // The namespace was made, but the agent's RoleBinding in it never was.
-            Err(error) if error.status().is_some_and(|status| status.is_forbidden()) => Ok(Vec::new()),
-            other => other,
-        }
+            Err(error) if error.status().is_some_and(|status| status.is_forbidden()) => Vec::new(),
+            other => other?,
+        };
+        // The agent's own right to work there goes with the namespace.
+        left.retain(|member| member.id.kind != "RoleBinding" || member.id.name != namespace::ROLE_BINDING);
+        left.sort_by_key(|member| std::cmp::Reverse(order::rank(&member.id)));
+        Ok(left)
     }
 
     /// Nothing of it is left. One whose ttl ended stays known until the control plane says that it ended.
@@ -188,18 +195,18 @@ impl Core {
         self.refresh_watches_soon();
     }
 
-    /// An environment's parent and its own uid, if there is one.
+    /// An environment's parent and its metadata, if there is one.
     pub(super) async fn read_parent(
         &self,
         namespace: &Namespace,
         uid: &Uid,
-    ) -> Result<Option<(Option<String>, Parent)>, CallError> {
+    ) -> Result<Option<(ObjectMeta, Parent)>, CallError> {
         let found = self.api.get(&self.config_maps().await?, &parent_id(namespace, uid)).await?;
         Ok(found.and_then(|object| {
-            let own = object.metadata.uid.clone();
+            let metadata = object.metadata.clone();
             let parent = object.try_parse::<ConfigMap>().map_err(|error| error.to_string());
             match parent.and_then(|object| Parent::read(&object).map_err(|error| error.to_string())) {
-                Ok(parent) => Some((own, parent)),
+                Ok(parent) => Some((metadata, parent)),
                 Err(error) => {
                     tracing::warn!(%uid, %namespace, error, "the inventory cannot be read; it is written anew");
                     None
@@ -238,7 +245,7 @@ fn claim(kind: &Kind, namespace: &Namespace, metadata: ObjectMeta) -> Option<Mem
 }
 
 /// The id of an environment's parent.
-fn parent_id(namespace: &Namespace, uid: &Uid) -> ObjectId {
+pub(super) fn parent_id(namespace: &Namespace, uid: &Uid) -> ObjectId {
     ObjectId {
         group: String::new(),
         kind: "ConfigMap".into(),

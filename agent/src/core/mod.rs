@@ -99,6 +99,8 @@ struct Work {
     version: Option<crate::applyset::Version>,
     objects: BTreeMap<ObjectId, AppliedObject>,
     parent: Option<ParentState>,
+    /// The parent, the environment's own namespace and the agent's RoleBinding in it, as they were made.
+    ground: BTreeMap<ObjectId, Fingerprint>,
     obstacle: Option<Obstacle>,
     /// Fields that were put back since the version came.
     drift: BTreeSet<String>,

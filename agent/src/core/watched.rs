@@ -49,7 +49,12 @@ impl Core {
                     need(made, Depth::Full);
                 }
             }
+            // The parent, and the agent's RoleBinding where it made the namespace.
             need(GroupKind { group: String::new(), kind: "ConfigMap".into() }, Depth::Metadata);
+            if content.bundle.namespaces.iter().any(|namespace| namespace.owned) {
+                let group = "rbac.authorization.k8s.io".to_owned();
+                need(GroupKind { group, kind: "RoleBinding".into() }, Depth::Metadata);
+            }
         }
         depths
     }
