@@ -1,49 +1,12 @@
-//! What may be in an environment at all: named, namespaced objects without Secret data.
+//! What may be in an environment at all: named, namespaced objects without Secret data. `validate` says so of a config
+//! commit, with all places at once; a branch's own manifests, and sources in other repositories, are first seen here.
 
 use super::{
     RenderError,
-    object::{Sourced, kind, name, text},
+    object::{Sourced, group, kind, name, text},
 };
+use crate::validate::is_cluster_scoped;
 use serde_json::Value;
-
-/// The built-in kinds without a namespace, and the widespread ones of others. A custom kind that is missing here is
-/// refused by the cluster's agent, which knows its API server.
-const CLUSTER_SCOPED: [&str; 34] = [
-    "APIService",
-    "CSIDriver",
-    "CSINode",
-    "CertificateSigningRequest",
-    "ClusterIssuer",
-    "ClusterPolicy",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "ClusterSecretStore",
-    "ClusterExternalSecret",
-    "ClusterTrustBundle",
-    "ComponentStatus",
-    "CustomResourceDefinition",
-    "DeviceClass",
-    "FlowSchema",
-    "GatewayClass",
-    "IPAddress",
-    "IngressClass",
-    "MutatingAdmissionPolicy",
-    "MutatingAdmissionPolicyBinding",
-    "MutatingWebhookConfiguration",
-    "Namespace",
-    "Node",
-    "PersistentVolume",
-    "PriorityClass",
-    "PriorityLevelConfiguration",
-    "RuntimeClass",
-    "ServiceCIDR",
-    "StorageClass",
-    "ValidatingAdmissionPolicy",
-    "ValidatingAdmissionPolicyBinding",
-    "ValidatingWebhookConfiguration",
-    "VolumeAttachment",
-    "VolumeAttributesClass",
-];
 
 /// Refuses the first object that may not be in an environment.
 pub(super) fn check(objects: &[Sourced]) -> Result<(), RenderError> {
@@ -53,7 +16,7 @@ pub(super) fn check(objects: &[Sourced]) -> Result<(), RenderError> {
 fn check_one(object: &Sourced) -> Result<(), RenderError> {
     let Sourced { value, place } = object;
     let (place, kind, name) = (place.clone(), kind(value).to_owned(), name(value).to_owned());
-    if CLUSTER_SCOPED.contains(&kind.as_str()) {
+    if is_cluster_scoped(group(value), &kind) {
         return Err(RenderError::ClusterScoped { place, kind, name });
     }
     if name.is_empty() {
@@ -63,7 +26,7 @@ fn check_one(object: &Sourced) -> Result<(), RenderError> {
     if !namespace.is_empty() {
         return Err(RenderError::ForeignNamespace { place, kind, name, namespace: namespace.to_owned() });
     }
-    if kind == "Secret" && ["data", "stringData"].iter().any(|field| holds(value, field)) {
+    if kind == "Secret" && group(value).is_empty() && ["data", "stringData"].iter().any(|field| holds(value, field)) {
         return Err(RenderError::SecretData { place, name });
     }
     Ok(())

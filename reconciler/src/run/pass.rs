@@ -20,7 +20,7 @@ use lapdev_api::{
     view::ConfigView,
 };
 use lapdev_store::{Delivery, Which};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 /// How many repositories are looked at, and how many questions asked of the forge, at once.
 const AT_ONCE: usize = 8;
@@ -77,10 +77,15 @@ impl Reconciler {
                 None => Ok(0),
             };
         };
+        let begun = Instant::now();
         self.look_around(memory, &in_force, deliveries, everything || other_config).await;
+        let looked = Instant::now();
         let ledger = self.store.environments(Which::All).await?;
         let (plan, world) = self.plan(memory, &in_force, &ledger).await?;
+        let planned = Instant::now();
         let changed = self.publish(memory, &plan, world, &ledger).await?;
+        let (look, planning, publishing) = (looked - begun, planned - looked, planned.elapsed());
+        tracing::debug!(?look, ?planning, ?publishing, changed, "steps of a pass");
         self.store.put_config(&view(&memory.config, &memory.seen, Some(&plan))).await?;
         let clusters: Vec<_> = in_force.config.clusters.values().map(|cluster| cluster.value.clone()).collect();
         self.store.put_clusters(&clusters).await?;

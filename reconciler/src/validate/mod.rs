@@ -17,6 +17,7 @@ mod tests;
 
 pub use kinds::validate;
 pub use objects::check_objects;
+pub(crate) use scope::is_cluster_scoped;
 pub use tree::{Report, check_tree};
 
 use crate::load::nearest;

@@ -47,6 +47,6 @@ const CLUSTER_SCOPED: &[(&str, &str)] = &[
 ];
 
 /// Whether objects of this kind belong to no namespace.
-pub(super) fn is_cluster_scoped(group: &str, kind: &str) -> bool {
+pub(crate) fn is_cluster_scoped(group: &str, kind: &str) -> bool {
     CLUSTER_SCOPED.contains(&(group, kind))
 }
