@@ -106,11 +106,23 @@ pub struct Git {
     /// Between two looks at everything.
     #[serde(deserialize_with = "duration")]
     pub poll: Duration,
+    /// Tokens for repositories that the forge's own token does not open.
+    pub credentials: Vec<GitCredential>,
+}
+
+/// A token for repositories.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitCredential {
+    /// Of their addresses.
+    pub prefix: String,
+    /// The token, in a file.
+    pub token_file: PathBuf,
 }
 
 impl Default for Git {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(60), poll: Duration::from_secs(60) }
+        Self { timeout: Duration::from_secs(60), poll: Duration::from_secs(60), credentials: Vec::new() }
     }
 }
 
@@ -222,7 +234,8 @@ impl Settings {
         let tls = self.server.tls.iter_mut().flat_map(|tls| [&mut tls.certificate_file, &mut tls.key_file]);
         let forge = github.token_file.iter_mut().chain(&mut github.ca_file).chain(&mut github.webhook_secret_files);
         let app = github.app.iter_mut().map(|app| &mut app.private_key_file);
-        for path in tls.chain(forge).chain(app).chain([&mut self.data_dir]) {
+        let git = self.git.credentials.iter_mut().map(|entry| &mut entry.token_file);
+        for path in tls.chain(forge).chain(app).chain(git).chain([&mut self.data_dir]) {
             *path = folder.join(&*path);
         }
     }
@@ -274,7 +287,7 @@ mod tests {
     fn an_unknown_key_is_named_with_its_place() {
         let text = EXAMPLE.replace("listen = ", "lisen = ");
         let error = parse(&text).expect_err("lisen is no key").to_string();
-        assert!(error.starts_with("lapdev.toml:10:1: unknown field `lisen`"), "{error}");
+        assert!(error.starts_with("lapdev.toml:9:1: unknown field `lisen`"), "{error}");
     }
 
     #[test]

@@ -8,9 +8,14 @@ use crate::{
 };
 use lapdev_forge::github::{Credentials, GitHub, GitHubSettings};
 use lapdev_hub::{HubSettings, Server, TlsFiles};
+use lapdev_reconciler::{
+    git::{Credential, GitSettings, RepositoryUrl},
+    plan::Limits,
+    run::{Reconciler, Settings as ReconcilerSettings},
+};
 use lapdev_store::Store;
 use lapdev_webhook::WebhookSecret;
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use warp::Filter;
@@ -26,9 +31,13 @@ pub async fn run(config: &Path) -> Result<(), Failure> {
     let store = Store::open(&settings.data_dir.join("lapdev.db")).await.map_err(Failure::not_fine)?;
     let forge = Arc::new(forge(&settings.github)?);
     let webhook = lapdev_webhook::routes(store.clone(), webhook_secret(&settings.github)?).boxed();
+    let reconciler = reconciler_settings(&settings).map_err(Failure::not_fine)?;
+    let reconciler = Reconciler::new(reconciler, store.clone(), forge).map_err(Failure::not_fine)?;
     let server = Server::bind(hub_settings(&settings)?, store.clone()).await.map_err(Failure::not_fine)?;
     tracing::info!(listen = %settings.server.listen, "lapdev serves");
-    tokio::join!(server.run(webhook, shutdown.clone()));
+    tokio::join!(server.run(webhook, shutdown.clone()), reconciler.run(shutdown));
+    store.close().await;
+    tracing::info!("ended");
     Ok(())
 }
 
@@ -51,6 +60,47 @@ fn cancel_on_signal(shutdown: &CancellationToken) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+fn reconciler_settings(settings: &Settings) -> Result<ReconcilerSettings, Box<dyn std::error::Error + Send + Sync>> {
+    let (config, limits) = (&settings.config, &settings.limits);
+    let mut repositories = BTreeMap::new();
+    for (name, place) in &settings.repositories {
+        repositories.insert(name.parse()?, place.parse::<RepositoryUrl>()?);
+    }
+    Ok(ReconcilerSettings {
+        config_path: config.path.clone(),
+        repositories,
+        git: git_settings(settings)?,
+        poll: settings.git.poll,
+        limits: Limits {
+            deletion_share: limits.deletion_share,
+            deletion_minimum: limits.deletion_minimum,
+            release_deletions_at: limits.release_deletions_at.as_deref().map(str::parse).transpose()?,
+        },
+        ..ReconcilerSettings::new(
+            config.repository.parse()?,
+            config.branch.parse()?,
+            settings.data_dir.join("git"),
+            settings.server.external_url.parse()?,
+        )
+    })
+}
+
+/// The forge's token opens its repositories too; what `[git] credentials` says of a longer prefix comes first.
+fn git_settings(settings: &Settings) -> Result<GitSettings, url::ParseError> {
+    let api: url::Url = settings.github.api_url.parse()?;
+    let host = api.host_str().unwrap_or_default();
+    // On github.com the API has a host of its own.
+    let forge = format!("{}://{}/", api.scheme(), host.strip_prefix("api.").unwrap_or(host));
+    let own = settings.github.token_file.iter().map(|file| Credential::token(forge.clone(), file));
+    let more = settings.git.credentials.iter().map(|entry| Credential::token(&entry.prefix, &entry.token_file));
+    Ok(GitSettings {
+        deadline: settings.git.timeout,
+        credentials: own.chain(more).collect(),
+        ca_file: settings.github.ca_file.clone(),
+        ..GitSettings::default()
+    })
 }
 
 fn hub_settings(settings: &Settings) -> Result<HubSettings, Failure> {

@@ -18,7 +18,7 @@ const PLANE_PORT: u16 = 8443;
 const GITHUB_PORT: u16 = 8080;
 const AGENT_IMAGE: &str = "localhost/lapdev/lapdev-kube-manager:demo";
 /// How long anything may take; what hangs is reported with the last thing seen.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// Everybody. Fields end in this order.
 pub struct Cast {
@@ -65,7 +65,6 @@ impl Cast {
         forge::aim(&github, &plane, &plane.external_url())?;
         let cast = Self { _hand_over: hand_over, plane, github, config, app, cluster, folder };
         steps.step("build the shop's five images and load them into the node", cast.images()).await?;
-        steps.step("install the agent in the cluster, from its chart: it dials out", cast.agent()).await?;
         Ok(cast)
     }
 
@@ -107,6 +106,23 @@ impl Cast {
         Ok(serde_json::from_str(&text).map_err(|_| format!("curl {link}: not the shop's answer: {text}"))?)
     }
 
+    /// Ends everything in order.
+    pub async fn leave(mut self) -> Result<(), Error> {
+        self.plane.terminate().await?;
+        Ok(self.cluster.stop()?)
+    }
+
+    /// What a person would look at first when a step failed.
+    pub async fn logs(&self) -> String {
+        let look = async |arguments: &[&str]| match self.cluster.kubectl(arguments, "").await {
+            Ok(text) => text,
+            Err(error) => error.to_string(),
+        };
+        let pods = look(&["get", "pods", "--all-namespaces"]).await;
+        let agent = look(&["logs", "-n", chart::NAMESPACE, "deployment/lapdev-agent", "--tail=30"]).await;
+        format!("── pods\n{pods}\n── the agent\n{agent}\n── lapdev serve\n{}", self.plane.log_tail())
+    }
+
     async fn images(&self) -> Result<(), Error> {
         for service in shop::SERVICES {
             self.image("main", service, "main").await?;
@@ -115,7 +131,8 @@ impl Cast {
         Ok(self.cluster.load_image(&agent).await?)
     }
 
-    async fn agent(&self) -> Result<(), Error> {
+    /// Installs the agent and waits until it is connected.
+    pub async fn agent(&self) -> Result<(), Error> {
         let token = self.plane.token("dev").await?;
         let kubectl = |arguments: Vec<String>, input: String| async move {
             let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();

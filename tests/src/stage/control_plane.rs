@@ -5,6 +5,7 @@ use super::{
     programs::{Program, Running},
     wait::until,
 };
+use crate::cluster::OUT_NAME;
 use serde_json::Value;
 use std::{
     ffi::OsStr,
@@ -228,14 +229,16 @@ poll = "{poll}s"
 
 /// A certificate authority and a certificate for the listener: kept over restarts, as an operator would.
 fn write_certificates(folder: &Path, listen: SocketAddr) -> Result<(), Error> {
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
     if folder.join("ca.crt").exists() {
         return Ok(());
     }
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // A name of its own: a certificate whose issuer has its own name counts as self-signed.
+    authority.distinguished_name.push(DnType::CommonName, "the stage's certificate authority");
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
-    let mut server = CertificateParams::new(vec!["localhost".to_owned(), "*.preview.localhost".to_owned()])?;
+    let mut server = CertificateParams::new(["localhost", "*.preview.localhost", OUT_NAME].map(str::to_owned))?;
     server.subject_alt_names.push(SanType::IpAddress(listen.ip()));
     let key = KeyPair::generate()?;
     let certificate = server.signed_by(&key, &authority)?;
