@@ -7,6 +7,7 @@ mod node;
 mod order;
 mod parse;
 mod scalar;
+mod style;
 mod timestamp;
 
 pub use emit::emit;
