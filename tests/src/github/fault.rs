@@ -53,17 +53,14 @@ pub enum Fault {
     Refuse,
     /// It is done, but the connection ends without an answer.
     Deaf,
-    /// The connection ends at once; it is done this much later.
-    Late {
-        /// How much later.
-        milliseconds: u64,
-    },
+    /// The connection ends at once; it is done when it is released.
+    Late,
     /// It is done this much later, and answered.
     Slow {
         /// How much later.
         milliseconds: u64,
     },
-    /// It waits until it is released.
+    /// It waits until it is released, and is answered then.
     Hold,
     /// The `ETag` is another one each time.
     ChangingEtag,

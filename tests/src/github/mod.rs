@@ -90,12 +90,15 @@ impl Shared {
         self.recorded.send_modify(|count| *count += 1);
     }
 
-    async fn hold(&self) {
+    /// Counts a held request, from this call on, and waits for the next release.
+    fn hold(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut released = self.released.subscribe();
         let seen = *released.borrow_and_update();
         self.holding.send_modify(|count| *count += 1);
-        // The sender is in `self`, so waiting cannot fail.
-        let _ = released.wait_for(|count| *count > seen).await;
+        async move {
+            // It fails only when the double is gone, which also ends the wait.
+            let _ = released.wait_for(|count| *count > seen).await;
+        }
     }
 
     fn release(&self) {

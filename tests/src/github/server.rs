@@ -90,7 +90,7 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> io::Result<R
         None => Ok(whole(&process(&shared, &call).await)),
         Some(fault) => suffer(&shared, &call, fault).await,
     };
-    if outcome.is_err() {
+    if outcome.is_err() && fault != Some(Fault::Late) {
         record(&shared, &call, None, fault.as_ref());
     }
     outcome
@@ -122,11 +122,12 @@ async fn suffer(shared: &Arc<Shared>, call: &Call, fault: &Fault) -> io::Result<
             return Ok(whole(&process(shared, call).await));
         }
         Fault::Refuse => return Err(cut()),
-        Fault::Late { milliseconds } => {
-            let (shared, call, later) = (shared.clone(), call.clone(), Duration::from_millis(*milliseconds));
-            shared.clone().spawn(async move {
-                tokio::time::sleep(later).await;
-                work(&shared, &call).await;
+        Fault::Late => {
+            let (worker, call, released) = (shared.clone(), call.clone(), shared.hold());
+            shared.spawn(async move {
+                released.await;
+                let reply = work(&worker, &call).await;
+                record(&worker, &call, Some(&reply), Some(&Fault::Late));
             });
             return Err(cut());
         }
