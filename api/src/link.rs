@@ -3,13 +3,25 @@
 //! It does not expire by itself, so that the comment that carries it need not be edited to stay valid; it dies with the
 //! environment's uid.
 
-use crate::name::Uid;
+use crate::{kinds::Access, name::Uid, record::PreviewRecord};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 /// What the store calls the secret that links are signed with.
 pub const SECRET: &str = "preview-links";
+
+/// The whole address of a preview, signed where only those who hold it may open it. `scheme` and `port` are those under
+/// which people reach the control plane.
+#[must_use]
+pub fn address(scheme: &str, port: Option<u16>, secret: &[u8; 32], uid: &Uid, preview: &PreviewRecord) -> String {
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    let address = format!("{scheme}://{}{port}/", preview.host);
+    match preview.access {
+        Access::Public => address,
+        Access::Organization => format!("{address}?{PARAMETER}={}", sign(secret, uid, &preview.host)),
+    }
+}
 
 /// The query parameter that carries a link's signature.
 pub const PARAMETER: &str = "lapdev-token";

@@ -165,6 +165,8 @@ pub struct Problem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PreviewRecord {
+    /// The Service, as the catalog names it.
+    pub service: String,
     /// `<service>--<environment>.<previewDomain>`, lower case, without port.
     pub host: String,
     /// Who may open it.

@@ -205,7 +205,13 @@ mod tests {
     use std::time::Instant;
 
     fn with_host(mut record: EnvironmentRecord, host: &str) -> EnvironmentRecord {
-        let preview = PreviewRecord { host: host.to_owned(), access: Access::Public, routes: vec![], branch: true };
+        let preview = PreviewRecord {
+            service: "web".to_owned(),
+            host: host.to_owned(),
+            access: Access::Public,
+            routes: vec![],
+            branch: true,
+        };
         record.previews = vec![preview];
         record
     }

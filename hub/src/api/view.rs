@@ -3,7 +3,6 @@
 use super::answers::Failure;
 use crate::hub::Hub;
 use lapdev_api::{
-    kinds::Access,
     link,
     name::{ClusterName, EnvironmentName},
     record::{EnvironmentRecord, Life, PreviewRecord},
@@ -130,15 +129,8 @@ fn unpublished(record: &EnvironmentRecord) -> String {
 }
 
 fn link_view(external: &Url, secret: &[u8; 32], record: &EnvironmentRecord, preview: &PreviewRecord) -> LinkView {
-    let port = external.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let mut url = format!("{}://{}{port}/", external.scheme(), preview.host);
-    if preview.access == Access::Organization {
-        let token = link::sign(secret, &record.identity.uid, &preview.host);
-        url = format!("{url}?{}={token}", link::PARAMETER);
-    }
-    let service = preview.routes.iter().find(|(prefix, _)| prefix == "/");
-    let service = service.map_or_else(|| preview.host.clone(), |(_, target)| target.service.clone());
-    LinkView { service, url, branch: preview.branch }
+    let url = link::address(external.scheme(), external.port(), secret, &record.identity.uid, preview);
+    LinkView { service: preview.service.clone(), url, branch: preview.branch }
 }
 
 #[cfg(test)]
@@ -215,7 +207,7 @@ mod tests {
         let external = Url::parse("https://lapdev.example:8443/").expect("legal");
         let record = record(Life::Live, true);
         let preview: PreviewRecord = serde_json::from_value(json!({
-            "host": "web--staging.preview.example", "access": "public", "branch": true,
+            "service": "web", "host": "web--staging.preview.example", "access": "public", "branch": true,
             "routes": [["/api", {"namespace": "n", "service": "api", "port": 80}], ["/", {"namespace": "n", "service": "web", "port": "http"}]],
         }))
         .expect("a preview");

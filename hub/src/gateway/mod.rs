@@ -134,7 +134,13 @@ mod tests {
             port: Port::Number(80),
         };
         let routes = ["/", "/api", "/api/v2/"].map(|p| (p.to_owned(), target(p))).to_vec();
-        let preview = PreviewRecord { host: "h".to_owned(), access: Access::Public, routes, branch: true };
+        let preview = PreviewRecord {
+            service: "web".to_owned(),
+            host: "h".to_owned(),
+            access: Access::Public,
+            routes,
+            branch: true,
+        };
         for (path, service) in [
             ("/", "/"),
             ("/apix", "/"),

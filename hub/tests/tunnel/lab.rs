@@ -215,6 +215,7 @@ impl Environment {
             pull_requests: vec![],
             reasons: vec![],
             previews: vec![PreviewRecord {
+                service: "web".to_owned(),
                 host: self.host(),
                 access: self.access,
                 routes: self.routes.clone(),

@@ -38,6 +38,7 @@ pub(super) fn previews(
         routes.push(("/".to_owned(), root));
         routes.sort();
         records.push(PreviewRecord {
+            service: preview.service.clone(),
             host: format!("{}.{domain}", compose(&preview.service, context.identity.name.as_str())).to_lowercase(),
             access: preview.access,
             routes,

@@ -3,7 +3,6 @@
 
 use super::{escape::plain, state::Sight};
 use lapdev_api::{
-    kinds::Access,
     link,
     name::{ControlPlaneId, RepositoryId, compose},
     record::{EnvironmentRecord, Life, PreviewRecord},
@@ -61,22 +60,14 @@ fn addresses(text: &mut String, record: &EnvironmentRecord, links: Links<'_>) {
     text.push('\n');
     for preview in &record.previews {
         let answers = if preview.branch { "answered by the branch" } else { "answered by the baseline" };
-        let service = preview.host.split("--").next().unwrap_or_default();
+        let service = &preview.service;
         text.push_str(&format!("- [**{service}**]({}): {answers}\n", url(record, preview, links)));
     }
 }
 
-/// The address of a preview; signed, where only those who hold the link may open it.
 fn url(record: &EnvironmentRecord, preview: &PreviewRecord, links: Links<'_>) -> String {
-    let port = links.external_url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let address = format!("{}://{}{port}/", links.external_url.scheme(), preview.host);
-    match preview.access {
-        Access::Public => address,
-        Access::Organization => {
-            let token = link::sign(links.secret, &record.identity.uid, &preview.host);
-            format!("{address}?{}={token}", link::PARAMETER)
-        }
-    }
+    let (scheme, port) = (links.external_url.scheme(), links.external_url.port());
+    link::address(scheme, port, links.secret, &record.identity.uid, preview)
 }
 
 fn workloads(text: &mut String, sight: &Sight<'_>) {

@@ -22,6 +22,7 @@ fn record() -> EnvironmentRecord {
     record.reasons.push(reason("api", "ConfigMap settings differs from the one at the merge base"));
     record.reasons.push(reason("web", "the branch changes services/web/main.rs and 2 more files"));
     let preview = |service: &str, branch| PreviewRecord {
+        service: service.to_owned(),
         host: format!("{}.preview.example.com", compose(service, record.identity.name.as_str())),
         access: if branch { Access::Organization } else { Access::Public },
         routes: vec![(
