@@ -216,8 +216,12 @@ mod tests {
             (public.service.as_str(), public.url.as_str()),
             ("web", "https://web--staging.preview.example:8443/")
         );
-        let closed =
-            link_view(&external, &[7; 32], &record, &PreviewRecord { access: Access::Organization, ..preview });
+        let closed = link_view(
+            &external,
+            &[7; 32],
+            &record,
+            &PreviewRecord { access: lapdev_api::kinds::Access::Organization, ..preview },
+        );
         let token = closed.url.split_once("/?lapdev-token=").expect("a token").1;
         assert!(link::verify(&[7; 32], &record.identity.uid, "web--staging.preview.example", token));
     }
