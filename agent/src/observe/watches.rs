@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api,
     core::{DynamicObject, PartialObjectMeta},
-    runtime::{WatchStreamExt, watcher},
+    runtime::{WatchStreamExt, utils::Backoff, watcher, watcher::DefaultBackoff},
 };
 use serde_json::Value;
 use std::{
@@ -96,6 +96,23 @@ fn same_scope(one: &Watch, other: &Watch) -> bool {
     one.kind == other.kind && one.namespace == other.namespace
 }
 
+/// The default back-off, but one that only time resets: a watcher says "a listing begins" before each listing, and a
+/// namespace that may not be read would be asked for every second, with a warning each time.
+#[derive(Default)]
+struct Patience(DefaultBackoff);
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next()
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {}
+}
+
 async fn run(api: ApiServer, sink: Sink) {
     let mut config = watcher::Config::default();
     if !sink.watch.selector.is_empty() {
@@ -108,7 +125,7 @@ async fn run(api: ApiServer, sink: Sink) {
                 "" => Api::all_with(client, resource),
                 namespace => Api::namespaced_with(client, namespace, resource),
             };
-            let events = watcher(api, config).default_backoff();
+            let events = watcher(api, config).backoff(Patience::default());
             sink.follow(events, |object| (object.metadata, object.data)).await;
         }
         Depth::Metadata => {
@@ -116,7 +133,7 @@ async fn run(api: ApiServer, sink: Sink) {
                 "" => Api::all_with(client, resource),
                 namespace => Api::namespaced_with(client, namespace, resource),
             };
-            let events = watcher(api, config).default_backoff();
+            let events = watcher(api, config).backoff(Patience::default());
             sink.follow(events, |object| (object.metadata, Value::Null)).await;
         }
     }
@@ -192,5 +209,23 @@ impl Sink {
             name: metadata.name.clone().unwrap_or_default(),
         };
         (id, Observed::new(metadata, rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_that_begins_and_fails_again_and_again_is_tried_ever_less_often() {
+        let mut patience = Patience::default();
+        let pauses: Vec<Duration> = (0..8)
+            .filter_map(|_| {
+                // What a watcher does when it says that a listing begins.
+                patience.reset();
+                patience.next()
+            })
+            .collect();
+        assert!(pauses[7] >= Duration::from_secs(20) && pauses[7] > pauses[0] * 5, "{pauses:?}");
     }
 }
