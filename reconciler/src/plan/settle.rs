@@ -75,6 +75,10 @@ impl Pass<'_> {
                 None
             }
         };
+        if record.life != Life::Live {
+            // What waits goes on waiting: doubt lets nothing in.
+            return Fate::Stays(doubt);
+        }
         match in_doubt(self.config, self.observed, record, doubt.clone()) {
             Some(want) => self.wanted(record, want),
             None => Fate::Stays(doubt),

@@ -400,3 +400,28 @@ fn a_declared_environment_whose_repository_cannot_be_read_is_left_exactly_as_it_
         assert_eq!(problems(&planned.record), ["RepositoryUnreadable"]);
     }
 }
+
+#[test]
+fn doubt_lets_nothing_in() {
+    let mut config = shop(vec![pull_requests()]);
+    config
+        .catalogs
+        .get_mut(&name("shop"))
+        .expect("the shop")
+        .value
+        .branch_environments
+        .as_mut()
+        .expect("it has")
+        .limit = 0;
+    let mut world = World::new(config);
+    world.sees(&[("a", 2)], &[pull_request(1, "a")]);
+    world.pass();
+    world.repository.pull_requests = OpenPullRequests::Unavailable("502".to_owned());
+    let rules = world.config.catalogs.get_mut(&name("shop")).expect("the shop");
+    rules.value.branch_environments.as_mut().expect("it has").limit = 9;
+    world.pass();
+    assert!(matches!(world.life("a-").life, Life::Queued { .. }));
+    world.sees(&[("a", 2)], &[pull_request(1, "a")]);
+    world.pass();
+    assert_eq!(world.life("a-").life, Life::Live);
+}

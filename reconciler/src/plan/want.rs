@@ -179,7 +179,10 @@ fn derived(wants: &mut BTreeMap<Subject, Want>, from: &Derivation<'_>, observed:
             let want = wants.entry(subject).or_insert_with(|| from.want(identity, repository, &hit));
             // The file wins: a trigger that matches too adds nothing to it.
             if want.declaration.is_none() {
-                want.reasons.push(environment_reason(&hit.reason));
+                let reason = environment_reason(&hit.reason);
+                if !want.reasons.contains(&reason) {
+                    want.reasons.push(reason);
+                }
                 // Two triggers may match; the one that asks for less decides.
                 if hit.needs_approval.is_none() {
                     want.needs_approval = None;

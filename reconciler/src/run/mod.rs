@@ -13,6 +13,7 @@ mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
+mod wake;
 mod world;
 
 pub use settings::Settings;
@@ -22,16 +23,13 @@ use crate::{
     report::Reporter,
 };
 use lapdev_forge::Forge;
-use lapdev_store::{PublishError, Store, StoreError, Topic};
-use pass::{Memory, Scope};
+use lapdev_store::{PublishError, Store, StoreError};
+use pass::Memory;
 use std::{error::Error, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use wake::Wake;
 
-/// The pause after the first failed pass, which doubles from then on.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause after failed passes.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often the store forgets what is old.
 const PRUNE: Duration = Duration::from_secs(3600);
 
@@ -80,25 +78,13 @@ impl Reconciler {
     }
 
     async fn reconcile(&self, shutdown: &CancellationToken) {
-        let mut deliveries = self.store.watch(Topic::Deliveries);
-        let mut desired = self.store.watch(Topic::Desired);
-        let (mut memory, mut failures) = (Memory::default(), 0_u32);
-        let (mut next_poll, mut next_prune) = (Instant::now(), Instant::now());
-        let mut retry: Option<(Instant, Scope)> = None;
+        let mut wake = Wake::new(&self.store, self.settings.poll);
+        let (mut memory, mut next_prune) = (Memory::default(), Instant::now());
         loop {
-            let again = retry.map_or(next_poll, |(at, _)| at);
             let scope = tokio::select! {
-                biased;
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep_until(next_poll) => Scope::Everything,
-                () = tokio::time::sleep_until(again), if retry.is_some() => retry.map_or(Scope::Nudged, |(_, scope)| scope),
-                // While a pass is owed, a nudge does not hurry it: what failed may well fail again.
-                woken = deliveries.changed(), if retry.is_none() => if woken.is_ok() { Scope::Nudged } else { return },
-                woken = desired.changed(), if retry.is_none() => if woken.is_ok() { Scope::Nudged } else { return },
+                scope = wake.next() => scope,
             };
-            if scope == Scope::Everything {
-                next_poll = Instant::now() + self.settings.poll;
-            }
             if Instant::now() >= next_prune {
                 next_prune = Instant::now() + PRUNE;
                 self.prune().await;
@@ -108,19 +94,16 @@ impl Reconciler {
                 () = shutdown.cancelled() => return,
                 done = self.pass(&mut memory, scope) => done,
             };
-            retry = match done {
+            match done {
                 Ok(done) => {
-                    failures = 0;
                     tracing::debug!(?scope, changed = done.changed, took = ?begun.elapsed(), "pass");
-                    done.more.then(|| (Instant::now(), Scope::Nudged))
+                    wake.after(done);
                 }
                 Err(error) => {
-                    failures += 1;
-                    let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(8)).min(LONGEST_PAUSE);
+                    let pause = wake.after_failure(scope);
                     tracing::error!(error = %error_chain(&error), ?pause, "a pass failed; nothing of it was written");
-                    Some((Instant::now() + pause, scope))
                 }
-            };
+            }
         }
     }
 

@@ -20,7 +20,11 @@ use lapdev_api::{
     view::ConfigView,
 };
 use lapdev_store::{Delivery, Which};
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 /// How many repositories are looked at, and how many questions asked of the forge, at once.
 const AT_ONCE: usize = 8;
@@ -33,6 +37,9 @@ pub(super) struct Memory {
     pub config: ConfigState,
     pub seen: BTreeMap<RepositoryName, Seen>,
     pub renderer: Renderer,
+    /// Repositories that a delivery spoke of, and that are to be looked at once more: a forge's listing may lag behind
+    /// its own webhook.
+    pub second_looks: BTreeSet<RepositoryName>,
 }
 
 /// What a pass looks at. Everything else is as it was last seen.
@@ -40,6 +47,8 @@ pub(super) struct Memory {
 pub(super) enum Scope {
     /// What deliveries speak of; the ledger anyway.
     Nudged,
+    /// And once more what earlier ones spoke of.
+    SecondLook,
     /// All of it.
     Everything,
 }
@@ -51,6 +60,8 @@ pub(super) struct Done {
     pub changed: usize,
     /// Whether more deliveries wait than one pass takes.
     pub more: bool,
+    /// Whether something is to be looked at once more.
+    pub second_look: bool,
 }
 
 impl Reconciler {
@@ -61,14 +72,20 @@ impl Reconciler {
         if !ids.is_empty() {
             self.store.mark_processed(&ids, Timestamp::now()).await?;
         }
-        Ok(Done { changed: done, more: deliveries.len() == DELIVERIES as usize })
+        let second_look = !memory.second_looks.is_empty();
+        Ok(Done { changed: done, more: deliveries.len() == DELIVERIES as usize, second_look })
     }
 
     async fn pass_for(&self, memory: &mut Memory, scope: Scope, deliveries: &[Delivery]) -> Result<usize, PassError> {
         let everything = scope == Scope::Everything || memory.config.in_force.is_none();
-        let config_touched = deliveries.iter().any(|delivery| self.is_about_config(delivery));
-        let other_config =
-            if everything || config_touched { self.look_at_config(&mut memory.config).await } else { false };
+        let touched = self.touched(memory, deliveries);
+        let due = match scope {
+            Scope::SecondLook => std::mem::take(&mut memory.second_looks).into_iter().chain(touched.clone()).collect(),
+            Scope::Nudged | Scope::Everything => touched.clone(),
+        };
+        memory.second_looks.extend(touched);
+        let config_due = everything || due.contains(&self.settings.config_repository);
+        let other_config = if config_due { self.look_at_config(&mut memory.config).await } else { false };
         let Some(in_force) = memory.config.in_force.clone() else {
             self.store.put_config(&view(&memory.config, &memory.seen, None)).await?;
             // A commit that does not load waits for a better one; a repository that does not answer is asked again.
@@ -78,7 +95,7 @@ impl Reconciler {
             };
         };
         let begun = Instant::now();
-        self.look_around(memory, &in_force, deliveries, everything || other_config).await;
+        self.look_around(memory, &in_force, &due, everything || other_config).await;
         let looked = Instant::now();
         let ledger = self.store.environments(Which::All).await?;
         let (plan, world) = self.plan(memory, &in_force, &ledger).await?;
@@ -92,19 +109,28 @@ impl Reconciler {
         Ok(changed)
     }
 
-    fn is_about_config(&self, delivery: &Delivery) -> bool {
-        let name = self.settings.config_repository.as_str();
-        delivery.repository.as_deref().is_some_and(|repository| repository.eq_ignore_ascii_case(name))
+    /// The repositories that deliveries speak of. Others than those that the config mentions are nobody's business.
+    fn touched(&self, memory: &Memory, deliveries: &[Delivery]) -> BTreeSet<RepositoryName> {
+        let config = &self.settings.config_repository;
+        let named = deliveries.iter().any(|delivery| names(delivery, config));
+        let seen = memory.seen.iter().filter(|(name, seen)| is_touched(name, seen, deliveries));
+        seen.map(|(name, _)| name.clone()).chain(named.then(|| config.clone())).collect()
     }
 
     /// Looks at the repositories that are new, that a delivery speaks of, or at all of them.
-    async fn look_around(&self, memory: &mut Memory, in_force: &InForce, deliveries: &[Delivery], everything: bool) {
+    async fn look_around(
+        &self,
+        memory: &mut Memory,
+        in_force: &InForce,
+        due: &BTreeSet<RepositoryName>,
+        everything: bool,
+    ) {
         let wanted = mentioned(&in_force.config);
         memory.seen.retain(|name, _| wanted.contains_key(name));
         let looks = wanted.into_iter().filter_map(|(name, pull_requests)| {
             let before = memory.seen.get(&name);
-            let due = everything || before.is_none_or(|seen| is_touched(&name, seen, deliveries));
-            due.then(|| {
+            let is_due = everything || before.is_none() || due.contains(&name);
+            is_due.then(|| {
                 let before = before.cloned();
                 let closely = Closely { pull_requests, identity: everything };
                 async move { (name.clone(), self.look(&name, before, closely).await) }
@@ -225,10 +251,12 @@ fn is_open(record: &EnvironmentRecord) -> bool {
 
 fn is_touched(name: &RepositoryName, seen: &Seen, deliveries: &[Delivery]) -> bool {
     let id = seen.repository.id.as_ref().map(|id| id.as_str());
-    deliveries.iter().any(|delivery| {
-        let same_id = delivery.repository_id.is_some() && delivery.repository_id.as_deref() == id;
-        same_id || delivery.repository.as_deref().is_some_and(|named| named.eq_ignore_ascii_case(name.as_str()))
-    })
+    let same_id = |delivery: &Delivery| delivery.repository_id.is_some() && delivery.repository_id.as_deref() == id;
+    deliveries.iter().any(|delivery| same_id(delivery) || names(delivery, name))
+}
+
+fn names(delivery: &Delivery, name: &RepositoryName) -> bool {
+    delivery.repository.as_deref().is_some_and(|named| named.eq_ignore_ascii_case(name.as_str()))
 }
 
 fn log(record: &EnvironmentRecord) {

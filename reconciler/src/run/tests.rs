@@ -616,3 +616,15 @@ async fn two_hundred_unchanged_environments_are_not_rendered_again() {
     assert!(took < Duration::from_secs(5), "even unoptimised, it must not render them all: {took:?}");
     lab.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_lags_behind_its_webhook_is_looked_at_once_more() {
+    let mut lab = Lab::new().await;
+    lab.published("staging").await;
+    let head = lab.shop.commit_onto("feature/x", "main", &[("services/web/a", "2")]);
+    lab.nudge("acme/shop").await;
+    assert!(lab.find("feature-x").await.is_none());
+    lab.open(7, "feature/x", &head);
+    lab.published("feature-x").await;
+    lab.stop().await;
+}
