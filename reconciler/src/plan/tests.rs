@@ -167,6 +167,16 @@ fn an_open_pull_request_speaks_for_a_branch_that_was_not_found() {
 }
 
 #[test]
+fn a_branch_that_could_not_be_looked_for_is_not_called_missing() {
+    let mut world = by_pull_request();
+    world.sees(&[], &[pull_request(7, "feature/x")]);
+    world.repository.refs = Refs::Unreadable("timed out".to_owned());
+    world.pass();
+    assert_eq!(problems(world.life("feature-x")), ["RepositoryUnreadable"]);
+    assert_eq!(world.life("feature-x").life, Life::Live);
+}
+
+#[test]
 fn a_trigger_that_leaves_the_config_ends_its_environments() {
     let mut world = by_pull_request();
     world.config = shop(vec![]);

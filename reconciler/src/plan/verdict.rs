@@ -226,15 +226,19 @@ fn still_matches(trigger: &Trigger, observed: &Observed, branch: &BranchIdentity
             )),
             OpenPullRequests::Complete(_) => {
                 let open = repository.open().unwrap_or_default();
+                let missing = |number: u64| {
+                    if let Some(why) = repository.refs.unknown_because() {
+                        return unknown(why);
+                    }
+                    let message = format!(
+                        "#{number} is open, but the branch {} was not found; push it again, or close the pull request",
+                        branch.branch
+                    );
+                    Match::Perhaps(problem("BranchMissing", message))
+                };
                 let mine = |p: &&super::PullRequest| p.identity_ref() == branch.branch && trigger::matches(rule, p);
                 match open.into_iter().find(mine) {
-                    Some(pull_request) => Match::Perhaps(problem(
-                        "BranchMissing",
-                        format!(
-                            "#{} is open, but the branch {} was not found; push it again, or close the pull request",
-                            pull_request.number, branch.branch
-                        ),
-                    )),
+                    Some(pull_request) => missing(pull_request.number),
                     None => Match::No,
                 }
             }

@@ -628,3 +628,64 @@ async fn a_listing_that_lags_behind_its_webhook_is_looked_at_once_more() {
     lab.published("feature-x").await;
     lab.stop().await;
 }
+
+impl Lab {
+    /// The catalog's source moves into the app repository itself.
+    async fn with_source_in_the_app_repository(&mut self) {
+        let (web, api) = (app("web"), app("api"));
+        self.shop.commit("main", &[("deploy/web.yaml", &web), ("deploy/api.yaml", &api)]);
+        let catalog = CATALOG.replace("{path: apps/shop}", "{repository: acme/shop, path: deploy, ref: main}");
+        self.config.commit("main", &[("lapdev/shop.yaml", &catalog)]);
+        self.published("staging").await;
+        self.nudge("acme/environments").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_changes_a_manifest_runs_that_workload_and_a_main_that_moves_on_adds_none() {
+    let mut lab = Lab::new().await;
+    lab.with_source_in_the_app_repository().await;
+    let staging = lab.get("staging").await;
+    let api = app("api").replace(":v1", ":v2");
+    let head = lab.shop.commit_onto("feature/x", "main", &[("deploy/api.yaml", &api)]);
+    lab.open(7, "feature/x", &head);
+    lab.nudge("acme/shop").await;
+    let record = lab.published("feature-x").await;
+    let key = record.identity.name.to_string();
+    let bundle = lab.bundle(&record).await;
+    assert_eq!(names(&bundle), [format!("Service/api--{key}"), format!("Deployment/api--{key}")]);
+    assert_eq!(bundle.objects[1]["spec"]["template"]["spec"]["containers"][0]["image"], "ghcr.io/acme/api:v2");
+    let why = &record.reasons.last().expect("it has one").text;
+    assert_eq!(why, "its manifest differs from the one at the merge base");
+    assert_eq!((record.source.as_ref(), lab.get("staging").await), (Some(&head), staging));
+
+    let main = lab.shop.commit("main", &[("deploy/web.yaml", &app("web").replace(":v1", ":v3"))]);
+    lab.nudge("acme/shop").await;
+    let moved = lab.get("staging").await;
+    assert_eq!((moved.generation, moved.source.as_ref()), (Generation(2), Some(&main)), "the baseline follows");
+    assert_eq!(lab.get("feature-x").await, record, "the branch is what it was");
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_allowed_fork_runs_its_head_without_its_own_branch_file() {
+    let mut lab = Lab::new().await;
+    let catalog = CATALOG.replace("pullRequests: {}", "pullRequests: {forks: allow}");
+    lab.config.commit("main", &[("lapdev/shop.yaml", &catalog)]);
+    lab.published("staging").await;
+    lab.nudge("acme/environments").await;
+    // A forge serves a fork's commits under the pull request's own ref, and in no branch.
+    let files = [("services/web/a", "2"), (".lapdev.yaml", "workloads: [api]\n")];
+    let head = lab.shop.commit_onto("stranger", "main", &files);
+    let repository = lab.shop.open();
+    let id = git2::Oid::from_str(head.as_str()).expect("an id");
+    repository.reference("refs/pull/9/head", id, true, "opened").expect("written");
+    repository.find_reference("refs/heads/stranger").expect("there").delete().expect("deleted");
+    lab.open(9, "main", &head);
+    lab.forge.facts(|facts| facts.pull_requests.get_mut(&9).expect("opened").fork = true);
+    lab.nudge("acme/shop").await;
+    let record = lab.published("pull-9-head").await;
+    let key = record.identity.name.to_string();
+    assert_eq!(names(&lab.bundle(&record).await), [format!("Service/web--{key}"), format!("Deployment/web--{key}")]);
+    lab.stop().await;
+}
