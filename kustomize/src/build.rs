@@ -5,6 +5,7 @@
 use crate::budget::Budget;
 use crate::error::{Error, Place, Problem};
 use crate::field_spec::FieldSpecs;
+use crate::fields::build_metadata::Plugin;
 use crate::fields::names::{self, Affix};
 use crate::fields::namespace::Move;
 use crate::fields::vars::Vars;
@@ -22,10 +23,17 @@ pub fn render(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, E
     let root = source.directory(&TreePath::root(), directory.as_str(), &Place::of(directory))?;
     let kustomization = kustomization::load(source, &root)?;
     let budget = Budget::new(source.options.limits.total);
-    let mut build = Build { source, visited: Vec::new(), entered: 0, defaults: Rc::new(FieldSpecs::default()), budget };
+    let mut build = Build {
+        source,
+        visited: Vec::new(),
+        entered: 0,
+        noting: kustomization.build_metadata.transformations.then(|| root.clone()),
+        defaults: Rc::new(FieldSpecs::default()),
+        budget,
+    };
     let mut all = build.start();
     build.accumulate(&root, &kustomization, &mut all)?;
-    finish::finish(all.list, &all.vars, &kustomization, &all.specs, source)
+    finish::finish(all.list, &all.vars, &kustomization, &root, &all.specs, source)
 }
 
 /// Whether a directory has a kustomization file.
@@ -48,6 +56,8 @@ struct Build<'s> {
     visited: Vec<TreePath>,
     /// How many kustomizations were accumulated; a few that include each other twice are many.
     entered: usize,
+    /// The rendered directory, if what every transformer changes is to be noted.
+    noting: Option<TreePath>,
     budget: Budget,
 }
 
@@ -87,7 +97,7 @@ impl Build<'_> {
         }
         self.transformers(directory, kustomization, all)?;
         let configs = self.configs(directory, &kustomization.transformers)?;
-        transformers::apply(configs, self.source, directory, &mut all.list)?;
+        transformers::apply(configs, self.source, directory, self.noting.as_ref(), &mut all.list)?;
         let configs = self.configs(directory, &kustomization.validators)?;
         transformers::validate(configs, self.source, directory, &mut all.list)?;
         if !kustomization.vars.is_empty() {
@@ -206,45 +216,82 @@ impl Build<'_> {
     }
 
     /// The order is the reference's, whatever the order in the file.
-    fn transformers(
-        &self,
-        directory: &TreePath,
-        kustomization: &Kustomization,
-        all: &mut Accumulated,
-    ) -> Result<(), Error> {
+    fn transformers(&self, directory: &TreePath, of: &Kustomization, all: &mut Accumulated) -> Result<(), Error> {
         let source = self.source;
         let Accumulated { list, specs, .. } = all;
-        patches::apply_strategic_merge(&kustomization.patches_strategic_merge, source, directory, list)?;
-        for patch in &kustomization.patches {
+        if !of.patches_strategic_merge.is_empty() {
+            patches::apply_strategic_merge(&of.patches_strategic_merge, source, directory, list)?;
+            self.note("PatchStrategicMergeTransformer", of, list);
+        }
+        for patch in &of.patches {
             patch.apply(source, directory, list)?;
+            self.note("PatchTransformer", of, list);
         }
-        if !kustomization.namespace.is_empty() {
-            Move::to(&kustomization.namespace, specs.namespace.clone()).apply(list)?;
-        }
-        if !kustomization.name_prefix.is_empty() {
-            names::apply(list, Affix::Prefix(&kustomization.name_prefix), &specs.prefixes)?;
-        }
-        if !kustomization.name_suffix.is_empty() {
-            names::apply(list, Affix::Suffix(&kustomization.name_suffix), &specs.suffixes)?;
-        }
-        for labels in &kustomization.labels {
-            labels.apply(list, specs)?;
-        }
-        pairs::set(list, &kustomization.common_labels, &specs.common_labels)?;
-        pairs::set(list, &kustomization.common_annotations, &specs.common_annotations)?;
-        for patch in &kustomization.patches_json6902 {
+        self.names(of, specs, list)?;
+        self.labels_and_annotations(of, specs, list)?;
+        for patch in &of.patches_json6902 {
             patch.apply_json6902(source, directory, list)?;
+            self.note("PatchJson6902Transformer", of, list);
         }
-        for replica in &kustomization.replicas {
+        for replica in &of.replicas {
             replica.apply(list, &specs.replicas)?;
+            self.note("ReplicaCountTransformer", of, list);
         }
-        for image in &kustomization.images {
+        for image in &of.images {
             image.apply(list, &specs.images)?;
+            self.note("ImageTagTransformer", of, list);
         }
-        for replacement in &kustomization.replacements {
+        for replacement in &of.replacements {
             replacement.apply(source, directory, list)?;
         }
+        if !of.replacements.is_empty() {
+            self.note("ReplacementTransformer", of, list);
+        }
         Ok(())
+    }
+
+    fn names(&self, of: &Kustomization, specs: &FieldSpecs, list: &mut ResourceList) -> Result<(), Error> {
+        if !of.namespace.is_empty() {
+            Move::to(&of.namespace, specs.namespace.clone()).apply(list)?;
+            self.note("NamespaceTransformer", of, list);
+        }
+        if !of.name_prefix.is_empty() {
+            names::apply(list, Affix::Prefix(&of.name_prefix), &specs.prefixes)?;
+            self.note("PrefixTransformer", of, list);
+        }
+        if !of.name_suffix.is_empty() {
+            names::apply(list, Affix::Suffix(&of.name_suffix), &specs.suffixes)?;
+            self.note("SuffixTransformer", of, list);
+        }
+        Ok(())
+    }
+
+    fn labels_and_annotations(
+        &self,
+        of: &Kustomization,
+        specs: &FieldSpecs,
+        list: &mut ResourceList,
+    ) -> Result<(), Error> {
+        for labels in &of.labels {
+            labels.apply(list, specs)?;
+            self.note("LabelTransformer", of, list);
+        }
+        if !of.labels.is_empty() || !of.common_labels.is_empty() {
+            pairs::set(list, &of.common_labels, &specs.common_labels)?;
+            self.note("LabelTransformer", of, list);
+        }
+        if !of.common_annotations.is_empty() {
+            pairs::set(list, &of.common_annotations, &specs.common_annotations)?;
+            self.note("AnnotationsTransformer", of, list);
+        }
+        Ok(())
+    }
+
+    /// Notes that a field of a kustomization has changed the objects, if that is wanted.
+    fn note(&self, kind: &str, of: &Kustomization, list: &mut ResourceList) {
+        if let Some(rendered) = &self.noting {
+            Plugin::of_field(kind).note(list, rendered, &of.file);
+        }
     }
 }
 

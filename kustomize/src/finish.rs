@@ -8,6 +8,7 @@ use crate::generate;
 use crate::kustomization::Kustomization;
 use crate::name_reference;
 use crate::object::Object;
+use crate::path::TreePath;
 use crate::resource::{self, Resource, ResourceList};
 use crate::source::Source;
 use serde_json::Value;
@@ -28,6 +29,7 @@ pub fn finish(
     mut list: ResourceList,
     vars: &Vars,
     root: &Kustomization,
+    directory: &TreePath,
     specs: &FieldSpecs,
     source: Source<'_>,
 ) -> Result<Vec<Object>, Error> {
@@ -40,13 +42,16 @@ pub fn finish(
         // A patch can take away what makes an object.
         resource::check(&resource.value).map_err(|problem| Error::new(resource.place.clone(), problem))?;
     }
-    if source.options.managed_by_label || root.managed_by_label {
+    if source.options.managed_by_label || root.build_metadata.managed_by_label {
         let pair = BTreeMap::from([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())]);
         pairs::set(&mut list, &pair, &[FieldSpec::any("metadata/labels", true)])?;
     }
     let mut resources = list.into_items();
     root.sort_options.clone().unwrap_or_default().sort(&mut resources);
-    resources.iter_mut().for_each(tidy_annotations);
+    for resource in &mut resources {
+        tidy_annotations(resource);
+        root.build_metadata.annotate(resource, directory);
+    }
     Ok(resources.into_iter().map(|resource| Object::new(resource.value, resource.place)).collect())
 }
 

@@ -18,8 +18,8 @@
 //!
 //! The behaviour is the reference's (kustomize 5), its output style and name hashes included. What
 //! it knows and this crate does not is an [error](Problem::Unsupported) at the field that asks for
-//! it, never silence: `openapi`, `crds`, Helm charts, remote resources and bases, plugins that run
-//! programs or containers, and the build metadata `originAnnotations` and `transformerAnnotations`.
+//! it, never silence: `openapi`, `crds`, Helm charts, remote resources and bases, and plugins that
+//! run programs or containers.
 //!
 //! Hostile input ends in one error: [`Limits`] bound what is read, nested and multiplied.
 

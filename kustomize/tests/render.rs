@@ -519,3 +519,37 @@ fn a_validator_that_changes_something_is_an_error() {
     ];
     assert!(failure(&files).contains("a validator must not change objects"));
 }
+
+#[test]
+fn build_metadata_tells_where_an_object_came_from_and_what_changed_it() {
+    let root = "resources: [../base]\nbuildMetadata: [originAnnotations, transformerAnnotations, managedByLabel]\n";
+    let files = [
+        ("top/kustomization.yaml", root),
+        (
+            "base/kustomization.yaml",
+            "resources: [s.yaml]\nnameSuffix: -x\nconfigMapGenerator: [{name: c, literals: [a=b]}]\n",
+        ),
+        ("base/s.yaml", SERVICE),
+    ];
+    let rendered = objects_at("top", &files).expect("the tree renders");
+    let annotation = |at: usize, key: &str| {
+        rendered[at].annotations().and_then(|all| all.get(key)).and_then(|text| text.as_str().map(str::to_owned))
+    };
+    let origin = "config.kubernetes.io/origin";
+    let made =
+        "configuredIn: ../base/kustomization.yaml\nconfiguredBy:\n  apiVersion: builtin\n  kind: ConfigMapGenerator\n";
+    assert_eq!(annotation(0, origin).as_deref(), Some(made));
+    assert_eq!(annotation(1, origin).as_deref(), Some("path: ../base/s.yaml\n"));
+    let changed = annotation(1, "alpha.config.kubernetes.io/transformations");
+    assert_eq!(
+        changed.as_deref(),
+        Some(
+            "- configuredIn: ../base/kustomization.yaml\n  configuredBy:\n    apiVersion: builtin\n    kind: SuffixTransformer\n"
+        )
+    );
+    let label = rendered[1]
+        .labels()
+        .and_then(|labels| labels.get("app.kubernetes.io/managed-by"))
+        .and_then(|label| label.as_str());
+    assert!(label.is_some_and(|label| label.starts_with("kustomize-lapdev-")), "{label:?}");
+}

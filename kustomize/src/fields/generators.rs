@@ -1,6 +1,7 @@
 //! `generators:`: the config map and secret generators with settings of their own, as objects of
 //! `apiVersion: builtin`.
 
+use super::build_metadata::Plugin;
 use super::config_map_generator::ConfigMapGenerator;
 use super::generator_options::GeneratorOptions;
 use super::secret_generator::SecretGenerator;
@@ -14,6 +15,7 @@ use crate::source::Source;
 /// What one configuration generates.
 pub fn generate(mut config: Resource, source: Source<'_>, root: &TreePath) -> Result<Resource, Error> {
     let kind = builtin_kind(&config)?;
+    let name = config.name().to_owned();
     // Name and namespace may stand in the metadata only.
     for field in ["name", "namespace"] {
         let value = config.metadata().and_then(|metadata| metadata.get(field)).cloned();
@@ -24,9 +26,11 @@ pub fn generate(mut config: Resource, source: Source<'_>, root: &TreePath) -> Re
     let (node, file) = settings(config);
     let field = Field::lenient(&node, &file);
     let all = GeneratorOptions::default();
-    match kind.as_str() {
-        "ConfigMapGenerator" => ConfigMapGenerator::decode(&field)?.generate(source, root, &all),
-        "SecretGenerator" => SecretGenerator::decode(&field)?.generate(source, root, &all),
-        other => Err(field.error(Problem::Unsupported(format!("the generator `{other}`"), ""))),
-    }
+    let mut resource = match kind.as_str() {
+        "ConfigMapGenerator" => ConfigMapGenerator::decode(&field)?.generate(source, root, &all)?,
+        "SecretGenerator" => SecretGenerator::decode(&field)?.generate(source, root, &all)?,
+        other => return Err(field.error(Problem::Unsupported(format!("the generator `{other}`"), ""))),
+    };
+    resource.made_by = Some(Plugin { kind, name });
+    Ok(resource)
 }

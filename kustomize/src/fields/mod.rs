@@ -1,6 +1,7 @@
 //! What each field of a kustomization does to the objects: one module per field (older spellings
 //! live with the newer ones). `build` decides about their order.
 
+pub mod build_metadata;
 pub mod config_map_generator;
 pub mod configurations;
 pub mod generator_options;

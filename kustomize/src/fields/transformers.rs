@@ -1,6 +1,7 @@
 //! `transformers:` and `validators:`: the transformers of the other fields with settings of their
 //! own, as objects of `apiVersion: builtin`. Programs and containers are refused.
 
+use super::build_metadata::Plugin;
 use super::images::Image;
 use super::names::{self, Affix};
 use super::namespace::{Move, Subjects};
@@ -36,16 +37,29 @@ enum Transformer {
     Hash,
 }
 
-/// Applies the transformers that the objects configure, in their order.
+/// Applies the transformers that the objects configure, in their order, and notes what ran if the
+/// rendered directory is given.
 pub fn apply(
     configs: Vec<Resource>,
     source: Source<'_>,
     root: &TreePath,
+    noting: Option<&TreePath>,
     list: &mut ResourceList,
 ) -> Result<(), Error> {
     // All are understood before the first one runs.
-    let transformers: Vec<Transformer> = configs.into_iter().map(decode).collect::<Result<_, _>>()?;
-    transformers.iter().try_for_each(|transformer| transformer.apply(source, root, list))
+    let named = |config: Resource| {
+        let plugin = Plugin { kind: config.kind().to_owned(), name: config.name().to_owned() };
+        let file = config.place.file.clone();
+        decode(config).map(|transformer| (transformer, plugin, file))
+    };
+    let transformers: Vec<_> = configs.into_iter().map(named).collect::<Result<_, _>>()?;
+    for (transformer, plugin, file) in transformers {
+        transformer.apply(source, root, list)?;
+        if let Some(rendered) = noting {
+            plugin.note(list, rendered, &file);
+        }
+    }
+    Ok(())
 }
 
 /// Applies transformers that must change nothing.
@@ -57,7 +71,7 @@ pub fn validate(
 ) -> Result<(), Error> {
     let Some(place) = configs.first().map(|config| config.place.clone()) else { return Ok(()) };
     let before: Vec<Value> = list.iter().map(|resource| resource.value.clone()).collect();
-    apply(configs, source, root, list)?;
+    apply(configs, source, root, None, list)?;
     let changed =
         list.len() != before.len() || list.iter().zip(&before).any(|(resource, before)| resource.value != *before);
     match changed {

@@ -14,6 +14,8 @@ pub fn merge_into(older: &Resource, generated: &mut Resource, behavior: Behavior
     if behavior == Behavior::Merge
         && let Some(object) = generated.value.as_object_mut()
     {
+        generated.place = older.place.clone();
+        generated.made_by.clone_from(&older.made_by);
         for field in ["data", "binaryData"] {
             merge_field(older.value.get(field).cloned(), object, field);
         }

@@ -12,6 +12,7 @@ pub use hash::add_hashes;
 pub use sources::Sources;
 
 use crate::error::{Error, Place, Problem};
+use crate::fields::build_metadata::Plugin;
 use crate::fields::generator_options::GeneratorOptions;
 use crate::kustomization::Fields;
 use crate::resource::{Behavior, Resource};
@@ -78,6 +79,7 @@ impl Generator {
             object.insert("immutable".to_owned(), Value::Bool(true));
         }
         let mut resource = Resource::new(Value::Object(object), self.place.clone());
+        resource.made_by = Some(Plugin::of_field(&format!("{kind}Generator")));
         resource.behavior = self.behavior;
         resource.needs_hash = !options.disable_name_suffix_hash;
         resource

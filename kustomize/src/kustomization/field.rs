@@ -42,6 +42,10 @@ impl<'k> Field<'k> {
         Self { node, file, path: String::new(), lenient: true }
     }
 
+    pub fn file(&self) -> &'k TreePath {
+        self.file
+    }
+
     pub fn place(&self) -> Place {
         Place::at(self.file, self.node.at).field(self.path.as_str())
     }

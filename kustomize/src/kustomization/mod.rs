@@ -7,6 +7,7 @@ pub use field::{Field, Fields, Text};
 pub use file::{find, load};
 
 use crate::error::{Error, Problem};
+use crate::fields::build_metadata::BuildMetadata;
 use crate::fields::config_map_generator::ConfigMapGenerator;
 use crate::fields::generator_options::GeneratorOptions;
 use crate::fields::images::Image;
@@ -17,6 +18,7 @@ use crate::fields::replicas::Replica;
 use crate::fields::secret_generator::SecretGenerator;
 use crate::fields::sort_options::Order;
 use crate::fields::vars::Var;
+use crate::path::TreePath;
 use std::collections::BTreeMap;
 
 /// A decoded kustomization file.
@@ -46,7 +48,9 @@ pub struct Kustomization {
     pub replacements: Vec<replacements::Entry>,
     pub configurations: Vec<Text>,
     pub sort_options: Option<Order>,
-    pub managed_by_label: bool,
+    pub build_metadata: BuildMetadata,
+    /// The file itself.
+    pub file: TreePath,
 }
 
 const API_VERSION: &str = "kustomize.config.k8s.io/v1beta1";
@@ -137,25 +141,10 @@ impl Kustomization {
             validators: fields.texts("validators")?,
             configurations: fields.texts("configurations")?,
             sort_options: fields.get("sortOptions").map(|field| Order::decode(&field)).transpose()?,
-            managed_by_label: build_metadata(&fields)?,
+            build_metadata: BuildMetadata::decode(&fields)?,
+            file: root.file().clone(),
         })
     }
-}
-
-/// Whether objects are to be labelled as managed; the other two kinds of metadata are not here yet.
-fn build_metadata(fields: &Fields<'_>) -> Result<bool, Error> {
-    let mut managed_by_label = false;
-    for text in fields.texts("buildMetadata")? {
-        match text.value.as_str() {
-            "managedByLabel" => managed_by_label = true,
-            "originAnnotations" | "transformerAnnotations" => {
-                return Err(Error::new(text.place, Problem::Unsupported(format!("`{}`", text.value), "")));
-            }
-            // The reference only asks whether the words that it knows are there.
-            _ => {}
-        }
-    }
-    Ok(managed_by_label)
 }
 
 fn check_not_empty(root: &Field<'_>, fields: &Fields<'_>) -> Result<(), Error> {

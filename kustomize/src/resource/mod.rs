@@ -11,7 +11,9 @@ pub use id::Id;
 pub use list::ResourceList;
 
 use crate::error::Place;
+use crate::fields::build_metadata::Plugin;
 use serde_json::{Map, Value};
+use std::rc::Rc;
 
 /// An object with its history. Names change on the way; references and patches may use any of them.
 #[derive(Clone, Debug)]
@@ -28,6 +30,10 @@ pub struct Resource {
     pub behavior: Behavior,
     /// Whether the name gets a hash of the content in the end.
     pub needs_hash: bool,
+    /// The generator that made this object, if it was not read.
+    pub made_by: Option<Plugin>,
+    /// The transformers that ran over it, as text, if somebody wants to know.
+    pub changed_by: Vec<Rc<str>>,
     /// The variables that take their value from this object.
     pub vars: Vec<String>,
     /// Where the text had a key without a value, which is less than a written `null`: the first
@@ -62,6 +68,8 @@ impl Resource {
             suffixes: Vec::new(),
             behavior: Behavior::Create,
             needs_hash: false,
+            made_by: None,
+            changed_by: Vec::new(),
             vars: Vec::new(),
             valueless: Vec::new(),
         }
@@ -150,6 +158,7 @@ impl Resource {
         self.prefixes.clone_from(&older.prefixes);
         self.suffixes.clone_from(&older.suffixes);
         self.vars.clone_from(&older.vars);
+        self.changed_by.clone_from(&older.changed_by);
     }
 
     /// Whether the identity is one that the object has or had.

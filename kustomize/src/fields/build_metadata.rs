@@ -1,0 +1,111 @@
+//! `buildMetadata:` writes into each object who manages it, where it came from, and what changed it.
+
+use crate::error::Error;
+use crate::kustomization::Fields;
+use crate::path::TreePath;
+use crate::resource::{Resource, ResourceList};
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+/// Which metadata the root kustomization asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BuildMetadata {
+    pub managed_by_label: bool,
+    pub origins: bool,
+    pub transformations: bool,
+}
+
+/// The built-in plugin that made or changed an object.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    pub kind: String,
+    /// Empty where a field of a kustomization stands for the plugin.
+    pub name: String,
+}
+
+const ORIGIN: &str = "config.kubernetes.io/origin";
+const TRANSFORMATIONS: &str = "alpha.config.kubernetes.io/transformations";
+
+impl BuildMetadata {
+    /// Words that the reference does not know mean nothing there, and nothing here.
+    pub fn decode(fields: &Fields<'_>) -> Result<Self, Error> {
+        let words = fields.texts("buildMetadata")?;
+        let has = |word: &str| words.iter().any(|text| text.value == word);
+        Ok(Self {
+            managed_by_label: has("managedByLabel"),
+            origins: has("originAnnotations"),
+            transformations: has("transformerAnnotations"),
+        })
+    }
+
+    /// Writes the annotations; paths are relative to the rendered directory.
+    pub fn annotate(self, resource: &mut Resource, root: &TreePath) {
+        let file = relative(root, &resource.place.file);
+        let origin = match &resource.made_by {
+            None => format!("path: {file}\n"),
+            Some(plugin) => plugin.configured_in(&file),
+        };
+        let changes = resource.changed_by.concat();
+        let annotations = [(ORIGIN, origin, self.origins), (TRANSFORMATIONS, changes, self.transformations)];
+        for (key, text, _) in annotations.into_iter().filter(|(_, text, wanted)| *wanted && !text.is_empty()) {
+            let Some(metadata) = resource.metadata_mut() else { continue };
+            let pairs = metadata.entry("annotations").or_insert(Value::Null);
+            if pairs.is_null() {
+                *pairs = Value::Object(Map::new());
+            }
+            if let Some(pairs) = pairs.as_object_mut() {
+                pairs.insert(key.to_owned(), Value::String(text));
+            }
+        }
+    }
+}
+
+impl Plugin {
+    /// A plugin that a field of a kustomization stands for.
+    pub fn of_field(kind: &str) -> Self {
+        Self { kind: kind.to_owned(), name: String::new() }
+    }
+
+    fn configured_in(&self, file: &str) -> String {
+        let name = if self.name.is_empty() { String::new() } else { format!("  name: {}\n", self.name) };
+        format!("configuredIn: {file}\nconfiguredBy:\n  apiVersion: builtin\n  kind: {}\n{name}", self.kind)
+    }
+
+    /// Notes in every object that this plugin, configured in a file, has run over it.
+    pub fn note(&self, list: &mut ResourceList, root: &TreePath, file: &TreePath) {
+        let text = self.configured_in(&relative(root, file));
+        let item: String = text
+            .lines()
+            .enumerate()
+            .map(|(at, line)| format!("{}{line}\n", if at == 0 { "- " } else { "  " }))
+            .collect();
+        let item: Rc<str> = item.into();
+        for resource in list.items_mut() {
+            resource.changed_by.push(Rc::clone(&item));
+        }
+    }
+}
+
+/// The way from a directory to a file.
+fn relative(directory: &TreePath, file: &TreePath) -> String {
+    let (from, to): (Vec<&str>, Vec<&str>) = (directory.parts().collect(), file.parts().collect());
+    let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let steps = std::iter::repeat_n("..", from.len() - shared).chain(to[shared..].iter().copied());
+    steps.collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_from_the_rendered_directory() {
+        let way = |from: &str, to: &str| {
+            let path = |text| TreePath::parse(text).expect("inside");
+            relative(&path(from), &path(to))
+        };
+        assert_eq!(way("a/b", "a/c/d.yaml"), "../c/d.yaml");
+        assert_eq!(way("a", "a/d.yaml"), "d.yaml");
+        assert_eq!(way("", "a/d.yaml"), "a/d.yaml");
+    }
+}
