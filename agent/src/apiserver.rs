@@ -43,9 +43,9 @@ pub struct Kind {
 
 /// A call to the API server that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{attempt}")]
+#[error("could not {attempt}")]
 pub struct CallError {
-    /// What was attempted, on what.
+    /// What was attempted, on what, as an infinitive.
     pub attempt: String,
     /// Why it failed.
     pub source: CallFailure,

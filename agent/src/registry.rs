@@ -37,6 +37,8 @@ pub struct Environment {
     pub accepted: Version,
     /// The accepted bundle, if its bytes are held.
     pub bundle: Option<Arc<HeldBundle>>,
+    /// When its ttl ends.
+    pub expires_at: Option<Timestamp>,
     /// What was last applied in full.
     pub applied: Option<Version>,
     /// Its end, if it came.
@@ -93,6 +95,7 @@ impl Registry {
             namespace: parent.namespace.clone(),
             accepted: parent.accepted,
             bundle,
+            expires_at: parent.expires_at,
             applied: parent.applied,
             end: parent.tombstone.clone().map(End::Tombstone),
         };
@@ -149,8 +152,10 @@ impl Registry {
         let accepted = Version { generation: assignment.generation, digest };
         let identity = held.bundle.environment.clone();
         let applied = self.environments.get(&uid).and_then(|before| before.applied);
+        let expires_at = held.bundle.expires_at;
         let bundle = Some(Arc::new(held));
-        self.environments.insert(uid, Environment { identity, namespace, accepted, bundle, applied, end: None });
+        let environment = Environment { identity, namespace, accepted, bundle, expires_at, applied, end: None };
+        self.environments.insert(uid, environment);
         true
     }
 

@@ -47,7 +47,7 @@ pub enum ApplyError {
         why: &'static str,
     },
     /// The API server refused it or did not answer.
-    #[error("could not {}", .0.attempt)]
+    #[error(transparent)]
     Call(#[from] CallError),
 }
 
@@ -140,8 +140,8 @@ async fn attempt(api: &ApiServer, kind: &Kind, desired: &Desired, uid: Option<&s
 pub fn sentence(error: &ApplyError) -> String {
     match error {
         ApplyError::Call(call) => match &call.source {
-            CallFailure::Refused(status) => format!("{error}: {}", status.message),
-            other => format!("{error}: {other}"),
+            CallFailure::Unreachable(cause) => format!("{call}: {}: {cause}", call.source),
+            failure => format!("{call}: {failure}"),
         },
         other => other.to_string(),
     }

@@ -2,6 +2,7 @@
 
 use crate::object::{GroupKind, Marks, annotation, label};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use lapdev_api::{
     bundle::{Bundle, Identity},
@@ -25,6 +26,7 @@ const GENERATION: &str = "generation";
 const DIGEST: &str = "digest";
 const IDENTITY: &str = "identity";
 const TOMBSTONE: &str = "tombstone";
+const EXPIRES: &str = "expiresAt";
 
 /// A published state of an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub struct Parent {
     pub applied: Option<Version>,
     /// Its end, if it came.
     pub tombstone: Option<Tombstone>,
+    /// When its ttl ends: beside the bundle, since that may not fit.
+    pub expires_at: Option<Timestamp>,
     /// The accepted bundle's canonical JSON, where it fits and can be read back.
     pub bundle: Option<Vec<u8>>,
 }
@@ -123,6 +127,9 @@ impl Parent {
         if let Some(tombstone) = &self.tombstone {
             data[TOMBSTONE] = serde_json::to_string(tombstone).expect("a tombstone has only string keys").into();
         }
+        if let Some(expires_at) = self.expires_at {
+            data[EXPIRES] = expires_at.to_string().into();
+        }
         let mut object = json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -172,6 +179,7 @@ impl Parent {
             accepted: version(data(GENERATION)?, data(DIGEST)?)?,
             applied,
             tombstone,
+            expires_at: data(EXPIRES).ok().map(|text| parse(EXPIRES, text)).transpose()?,
             bundle: packed.and_then(|packed| unpack(&packed.0)),
         })
     }
@@ -241,6 +249,7 @@ mod tests {
             accepted: version,
             applied: Some(Version { generation: Generation(6), digest: Digest::of(b"before") }),
             tombstone: None,
+            expires_at: None,
             bundle: Some(canonical.into_bytes()),
         }
     }
@@ -259,6 +268,7 @@ mod tests {
             Some(bundle(vec![json!({"kind": "ConfigMap"})]))
         );
         parent.applied = None;
+        parent.expires_at = Some("2026-11-21T08:00:00Z".parse().expect("a time"));
         parent.tombstone = Some(Tombstone { generation: Generation(8), evidence: "branch x is gone".into() });
         assert_eq!(read_back(&parent).expect("readable"), parent);
     }

@@ -22,8 +22,7 @@ use std::{
 
 /// Objects of one stage that are applied at the same time.
 const AT_ONCE: usize = 8;
-/// How often, and how long apart, the first write into a new namespace is tried: the API server's authorizer learns of
-/// the agent's RoleBinding a moment after it was made.
+/// How often, and how long apart, the first call into a new namespace is tried.
 const GRANT_TRIES: u32 = 40;
 const GRANT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -85,6 +84,10 @@ impl Core {
         self.ensure_namespace(held, content, &marks, work).await?;
         let wanted = bundle::kinds(&objects);
         self.widen(held, content, &wanted, work).await?;
+        if fresh {
+            // Only now it is certain that the namespace is there and may be read.
+            self.refresh_watches_soon();
+        }
         for stage in order::stages(due) {
             self.apply_stage(&marks, stage, fresh, work).await?;
         }
@@ -181,6 +184,7 @@ impl Core {
             accepted: state.accepted,
             applied,
             tombstone: None,
+            expires_at: content.bundle.expires_at,
             bundle: Some(content.bytes.clone()),
         };
         let written = self.apply_parent(&parent, uid.as_deref()).await?;
@@ -194,19 +198,23 @@ impl Core {
         self.index.applied(id, metadata);
     }
 
-    /// Writes a parent, and patiently where the agent's RoleBinding is a moment old. Returns its metadata.
+    /// Writes a parent. Returns its metadata.
     pub(super) async fn apply_parent(&self, parent: &Parent, uid: Option<&str>) -> Result<ObjectMeta, Trouble> {
         let desired = Desired::read(&parent.render()).expect("a parent is named");
+        let applied = apply_object(&self.api, &parent.marks(), &desired, uid).await;
+        applied.map(|applied| applied.metadata).map_err(|error| self.sort_out(error))
+    }
+
+    /// The first call into a namespace, tried again while the API server's authorizer does not know the agent's
+    /// RoleBinding in it: it learns of it a moment after it was made.
+    async fn read_parent_patiently(&self, held: &Environment) -> Result<Option<(ObjectMeta, Parent)>, CallError> {
         let mut tries = 0;
         loop {
-            match apply_object(&self.api, &parent.marks(), &desired, uid).await {
-                Ok(applied) => return Ok(applied.metadata),
-                Err(ApplyError::Call(error)) if is_forbidden(&error) && tries < GRANT_TRIES => {
-                    tries += 1;
-                    tokio::time::sleep(GRANT_PAUSE).await;
-                }
-                Err(error) => return Err(self.sort_out(error)),
+            match self.read_parent(&held.namespace, &held.identity.uid).await {
+                Err(error) if is_forbidden(&error) && tries < GRANT_TRIES => tries += 1,
+                other => return other,
             }
+            tokio::time::sleep(GRANT_PAUSE).await;
         }
     }
 
@@ -274,16 +282,32 @@ impl Core {
     async fn read_parent_state(&self, held: &Environment, work: &mut Work) -> Result<Option<ParentState>, Trouble> {
         let id = parent_id(&held.namespace, &held.identity.uid);
         work.ground.remove(&id);
-        match self.read_parent(&held.namespace, &held.identity.uid).await {
-            Ok(found) => Ok(found.map(|(metadata, parent)| {
+        match self.read_parent_patiently(held).await? {
+            None => Ok(None),
+            Some((metadata, parent)) => {
+                self.heed(held, &parent)?;
                 let uid = metadata.uid.clone();
                 self.remember_ground(work, &id, metadata);
-                ParentState { uid, kinds: parent.kinds, accepted: parent.accepted, applied: parent.applied }
-            })),
-            // The role is bound a moment ago: then there is no parent yet either.
-            Err(error) if is_forbidden(&error) => Ok(None),
-            Err(error) => Err(error.into()),
+                let Parent { kinds, accepted, applied, .. } = parent;
+                Ok(Some(ParentState { uid, kinds, accepted, applied }))
+            }
         }
+    }
+
+    /// The fence holds against what the cluster itself remembers, too: another agent may have been further.
+    fn heed(&self, held: &Environment, parent: &Parent) -> Result<(), Trouble> {
+        let uid = &held.identity.uid;
+        let mut registry = self.registry();
+        if let Some(tombstone) = &parent.tombstone
+            && registry.tombstone(uid, tombstone.clone()).is_ok()
+        {
+            return Err(Trouble::Waiting("it was ended before".into()));
+        }
+        if parent.accepted.generation > held.accepted.generation {
+            registry.restore(parent);
+            return Err(Trouble::Waiting(format!("generation {} was accepted before", parent.accepted.generation)));
+        }
+        Ok(())
     }
 
     /// Another environment's object that is about to go is no occupation, only something to wait for.
@@ -334,5 +358,5 @@ impl Trouble {
 }
 
 fn describe(error: &CallError) -> String {
-    format!("could not {error}: {}", error.source)
+    format!("{error}: {}", error.source)
 }

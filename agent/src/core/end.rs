@@ -84,10 +84,7 @@ impl Core {
     /// The volume claims that a Branch's StatefulSets made: their controller leaves them behind, and the base's
     /// namespace stays.
     async fn claims(&self, parent: &Parent) -> Result<Vec<Member>, CallError> {
-        let stateful = GroupKind { group: "apps".into(), kind: "StatefulSet".into() };
-        let Some(branch) = parent.identity.branch.as_ref().filter(|_| parent.kinds.contains(&stateful)) else {
-            return Ok(Vec::new());
-        };
+        let Some(branch) = &parent.identity.branch else { return Ok(Vec::new()) };
         let claims = GroupKind { group: String::new(), kind: "PersistentVolumeClaim".into() };
         let kind = self.api.preferred_kind(&claims).await?;
         let selector = format!("{}={}", labels::BRANCH, branch.key);

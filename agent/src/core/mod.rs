@@ -37,12 +37,15 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Environments that are worked on at the same time.
 const WORKERS: usize = 8;
+/// Before it is asked again which watches are needed.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Remembers the control plane over a restart, so that an agent that starts alone knows whose objects are its own.
 #[async_trait::async_trait]
@@ -178,8 +181,16 @@ impl Core {
     async fn rewatcher(&self, stop: &CancellationToken) {
         loop {
             tokio::select! {
-                () = self.rewatch.notified() => self.refresh_watches().await,
+                () = self.rewatch.notified() => {}
                 () = stop.cancelled() => return self.watches.set(&HashSet::new()),
+            }
+            if let Err(error) = self.refresh_watches().await {
+                // What is watched goes on being watched.
+                tracing::warn!(%error, cause = %error.source, "cannot tell which watches are needed");
+                tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => self.rewatch.notify_one(),
+                    () = stop.cancelled() => {}
+                }
             }
         }
     }
@@ -210,11 +221,13 @@ impl Core {
     /// finds what no watch reported. Of an unchanged object the API server then writes nothing either.
     pub fn resync(&self, deep: bool) {
         let uids: Vec<_> = self.registry().iter().map(|(uid, _)| uid.clone()).collect();
-        if deep {
-            let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
-            work.values_mut().for_each(|work| work.version = None);
+        if !deep {
+            return uids.iter().for_each(|uid| self.queue.add(uid));
         }
-        uids.iter().for_each(|uid| self.queue.add(uid));
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        work.values_mut().for_each(|work| work.version = None);
+        drop(work);
+        uids.iter().for_each(|uid| self.queue.add_fresh(uid));
     }
 
     /// How many writes were sent to the API server so far.

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// When to look again at what only a person or a new revision can help.
 const BLOCKED: Duration = Duration::from_secs(60);
+/// When to look again at what is being deleted, should no watch report that it is gone.
+const GOING: Duration = Duration::from_secs(3);
 
 impl Core {
     /// Looks at an environment, does what differs, and reports.
@@ -35,7 +37,7 @@ impl Core {
     /// The environment, its ttl considered.
     fn expired(&self, uid: &Uid) -> Option<Environment> {
         let mut registry = self.registry();
-        let ends = registry.get(uid)?.bundle.as_ref().and_then(|held| held.bundle.expires_at);
+        let ends = registry.get(uid)?.expires_at;
         if let Some(at) = ends.filter(|at| *at <= Timestamp::now()) {
             registry.expire(uid, at);
         }
@@ -46,13 +48,13 @@ impl Core {
         let Some(content) = held.bundle.clone() else {
             // What runs goes on; without its bytes drift cannot be repaired until the hub sends them again.
             self.outbox.need(held.accepted.digest);
-            return Outcome::Settled(None);
+            return Outcome::Settled(until(held.expires_at));
         };
         let result = self.converge(held, &content, work).await;
         let outcome = match &result {
-            Ok(()) => Outcome::Settled(until(content.bundle.expires_at)),
+            Ok(()) => Outcome::Settled(until(held.expires_at)),
             Err(trouble) if trouble.obstacle().1 => Outcome::Retry,
-            Err(_) => Outcome::Settled(Some(BLOCKED)),
+            Err(_) => Outcome::Blocked(BLOCKED),
         };
         let obstacle = result.as_ref().err().map(|trouble| trouble.obstacle().0);
         if obstacle.is_some() {
@@ -77,7 +79,7 @@ impl Core {
                 work.obstacle = None;
                 Outcome::Settled(None)
             }
-            Ok(false) => Outcome::Retry,
+            Ok(false) => Outcome::Settled(Some(GOING)),
             Err(trouble) => {
                 let (obstacle, _) = trouble.obstacle();
                 self.note(held, work.obstacle.as_ref(), Some(&obstacle));

@@ -49,7 +49,7 @@ impl Core {
         let services = Api::<Service>::namespaced(self.api.client(), target.namespace.as_str());
         let attempt = || format!("read Service {}/{}", target.namespace, target.service);
         let found = self.api.call(attempt, services.get_opt(&target.service)).await;
-        let found = found.map_err(|error| DialRefused::Unavailable(format!("could not {error}: {}", error.source)))?;
+        let found = found.map_err(|error| DialRefused::Unavailable(format!("{error}: {}", error.source)))?;
         let missing = || format!("there is no Service {}/{}", target.namespace, target.service);
         let service = found.ok_or_else(|| DialRefused::Unavailable(missing()))?;
         let address = dial(&service, target).map_err(DialRefused::Unavailable)?;

@@ -2,6 +2,8 @@
 
 use super::{Core, bundle};
 use crate::{
+    apiserver::CallError,
+    apply::namespace,
     object::{Desired, GroupKind},
     observe::{Depth, Watch},
 };
@@ -11,22 +13,27 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 impl Core {
     /// Starts and stops watches so that they fit what is held. A kind that the API server does not know yet is left
     /// out; the pass that applies it finds out, and asks again.
-    pub(super) async fn refresh_watches(&self) {
-        let Some(session) = self.session() else { return };
+    ///
+    /// # Errors
+    /// When the API server does not answer: then nothing is started or stopped, since to stop a watch is to forget.
+    pub(super) async fn refresh_watches(&self) -> Result<(), CallError> {
+        let Some(session) = self.session() else { return Ok(()) };
         let selector = format!("{}={}", labels::CONTROL_PLANE, session.control_plane);
         let mut watches = HashSet::new();
-        if let Ok(kind) = self.namespaces().await {
-            let namespace = String::new();
-            watches.insert(Watch { kind, namespace, depth: Depth::Metadata, selector: selector.clone() });
-        }
+        let (kind, namespace) = (self.namespaces().await?, String::new());
+        watches.insert(Watch { kind, namespace, depth: Depth::Metadata, selector: selector.clone() });
         for ((namespace, group_kind), depth) in self.depths() {
-            let Ok(kind) = self.api.preferred_kind(&group_kind).await else { continue };
+            let kind = match self.api.preferred_kind(&group_kind).await {
+                Err(error) if error.is_not_found() => continue,
+                other => other?,
+            };
             // Pods and ReplicaSets are made by controllers, from templates that need not carry the label.
             let made = is_made(&group_kind);
             let selector = if made { String::new() } else { selector.clone() };
             watches.insert(Watch { kind, namespace, depth, selector });
         }
         self.watches.set(&watches);
+        Ok(())
     }
 
     /// The depth at which each kind in each namespace must be seen.
@@ -36,6 +43,10 @@ impl Core {
         for (_, held) in registry.iter() {
             let namespace = held.namespace.to_string();
             let Some(content) = &held.bundle else { continue };
+            // In one that is not there yet nothing can be watched; the pass that makes it asks again.
+            if self.index.get(&namespace::id(&namespace)).is_none() {
+                continue;
+            }
             let objects: Vec<_> = content.bundle.objects.iter().filter_map(Desired::read).collect();
             let mut need = |group_kind: GroupKind, depth: Depth| {
                 let known = depths.entry((namespace.clone(), group_kind)).or_insert(depth);

@@ -3,7 +3,7 @@
 
 use lapdev_api::name::Uid;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,6 +17,8 @@ const LAST_RETRY: Duration = Duration::from_secs(120);
 pub enum Outcome {
     /// As wanted, until something changes; or until then, should nothing change.
     Settled(Option<Duration>),
+    /// Not as wanted, and only a person or a new revision can help: not before then, whatever is seen meanwhile.
+    Blocked(Duration),
     /// Not as wanted, and trying again can help: with backoff.
     Retry,
 }
@@ -34,6 +36,8 @@ struct State {
     /// Being worked on; the value says when it was asked for again meanwhile.
     running: HashMap<Uid, Option<Instant>>,
     failures: HashMap<Uid, u32>,
+    /// Asked for from outside since they were last looked at: what fails now was about something older.
+    fresh: HashSet<Uid>,
 }
 
 impl Queue {
@@ -44,7 +48,10 @@ impl Queue {
 
     /// Something changed from outside: a look now, whatever failed before.
     pub fn add_fresh(&self, uid: &Uid) {
-        self.lock().failures.remove(uid);
+        let mut state = self.lock();
+        state.failures.remove(uid);
+        state.fresh.insert(uid.clone());
+        drop(state);
         self.add(uid);
     }
 
@@ -97,7 +104,10 @@ impl State {
             return;
         }
         let due = self.due.entry(uid.clone()).or_insert(at);
-        *due = (*due).min(at);
+        // Whoever fails is not hurried by what its own pods do.
+        if !self.failures.contains_key(uid) {
+            *due = (*due).min(at);
+        }
     }
 
     /// The environment that is due for longest and whether more are due, or when the next one will be.
@@ -108,16 +118,25 @@ impl State {
         }
         let uid = uid.clone();
         self.due.remove(&uid);
+        self.fresh.remove(&uid);
         self.running.insert(uid.clone(), None);
         (Ok(uid), !self.due.is_empty())
     }
 
     fn give_back(&mut self, uid: &Uid, outcome: Outcome, now: Instant) {
         let again = self.running.remove(uid).flatten();
+        if self.fresh.contains(uid) {
+            self.failures.remove(uid);
+            return self.ask(uid, now);
+        }
         let later = match outcome {
             Outcome::Settled(later) => {
                 self.failures.remove(uid);
                 later.map(|later| now + later)
+            }
+            Outcome::Blocked(later) => {
+                self.failures.insert(uid.clone(), 1);
+                Some(now + later)
             }
             Outcome::Retry => {
                 let failures = self.failures.entry(uid.clone()).or_default();
@@ -126,7 +145,7 @@ impl State {
             }
         };
         // What was asked for meanwhile counts at once, but a failure's backoff is not cut short by its own echo.
-        let asked = if outcome == Outcome::Retry { again.and(later) } else { again };
+        let asked = if matches!(outcome, Outcome::Settled(_)) { again } else { again.and(later) };
         if let Some(at) = asked.into_iter().chain(later).min() {
             self.ask(uid, at);
         }
@@ -182,6 +201,22 @@ mod tests {
         state.give_back(&uid('a'), Outcome::Settled(Some(LAST_RETRY)), now);
         assert!(state.failures.is_empty());
         assert_eq!(state.take(now), (Err(Some(now + LAST_RETRY)), false));
+    }
+
+    #[test]
+    fn what_is_blocked_is_not_hurried_but_what_comes_from_outside_counts_at_once() {
+        let (mut state, now) = (State::default(), Instant::now());
+        let minute = Duration::from_secs(60);
+        state.ask(&uid('a'), now);
+        state.take(now).0.expect("due");
+        state.give_back(&uid('a'), Outcome::Blocked(minute), now);
+        state.ask(&uid('a'), now);
+        assert_eq!(state.take(now), (Err(Some(now + minute)), false), "its own events do not hurry it");
+        assert!(state.take(now + minute).0.is_ok());
+        state.fresh.insert(uid('a'));
+        state.ask(&uid('a'), now);
+        state.give_back(&uid('a'), Outcome::Blocked(minute), now);
+        assert_eq!(state.take(now), (Ok(uid('a')), false), "a new revision came while the old one failed");
     }
 
     #[test]
