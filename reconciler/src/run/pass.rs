@@ -28,6 +28,9 @@ use std::{
 
 /// How many repositories are looked at, and how many questions asked of the forge, at once.
 const AT_ONCE: usize = 8;
+/// How often one pass plans again because an answer was still missing. Two suffice for all but two environments of one
+/// branch that stand at different commits; what is open then is asked in the next pass.
+const PLANS: usize = 4;
 /// How many deliveries one pass answers.
 const DELIVERIES: u32 = 1000;
 
@@ -149,7 +152,9 @@ impl Reconciler {
         ledger: &[EnvironmentRecord],
     ) -> Result<(Plan, Arc<World>), PassError> {
         let now = Timestamp::now();
+        let mut plans = 0;
         loop {
+            plans += 1;
             let world = Arc::new(self.world(memory, in_force));
             let mut uids = Uids::default();
             let mut fresh = || uids.fresh();
@@ -157,7 +162,7 @@ impl Reconciler {
             uids.check()?;
             let asked = self.answer(memory, &plan).await;
             let read = self.read_branch_ttls(memory, &world, &plan).await?;
-            if !asked && !read {
+            if (!asked && !read) || plans == PLANS {
                 return Ok((plan, world));
             }
         }
