@@ -331,6 +331,7 @@ fn files_outside_of_the_directory_are_refused_unless_allowed() {
     assert!(matches!(error.problem(), Problem::OutsideTree(_)), "{error}");
 }
 
+#[cfg(unix)]
 #[test]
 fn links_out_of_the_directory_are_refused_on_disk() -> Result<(), Box<dyn std::error::Error>> {
     let scratch = std::env::temp_dir().join(format!("lapdev-kustomize-{}", std::process::id()));
@@ -552,4 +553,13 @@ fn build_metadata_tells_where_an_object_came_from_and_what_changed_it() {
         .and_then(|labels| labels.get("app.kubernetes.io/managed-by"))
         .and_then(|label| label.as_str());
     assert!(label.is_some_and(|label| label.starts_with("kustomize-lapdev-")), "{label:?}");
+}
+
+#[test]
+fn objects_and_errors_may_cross_threads() {
+    fn crosses<T: Send + Sync + 'static>() {}
+    crosses::<Object>();
+    crosses::<Error>();
+    crosses::<MemoryFileSystem>();
+    crosses::<DiskFileSystem>();
 }
