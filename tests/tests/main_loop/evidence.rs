@@ -11,6 +11,7 @@ use lapdev_tests::{
     github::{Command, Fault},
     stage::{Error, Playbill, Theatre, dump, forge, until, within},
 };
+use serde_json::Value;
 use std::{path::Path, time::Duration};
 
 /// What the branches of the company change.
@@ -97,7 +98,9 @@ async fn nothing_is_deleted(
 async fn listing(name: &str, fault: Fault, noticed: impl AsyncFnOnce(&Theatre) -> Result<(), Error>) {
     let happen = async |theatre: &Theatre| {
         theatre.github.fault(Some("GET"), "/repos/acme/shop/pulls?", ALWAYS, fault)?;
-        noticed(theatre).await
+        noticed(theatre).await?;
+        let suffered = theatre.github.exchanges().iter().any(|exchange| exchange.fault.is_some());
+        within(suffered, "the fault hit nothing")
     };
     nothing_is_deleted(name, happen, mended).await;
 }
@@ -107,21 +110,21 @@ async fn mended(theatre: &Theatre) -> Result<(), Error> {
     Ok(())
 }
 
-/// `lapdev get environments` says that the repository, or its pull requests, could not be seen.
-async fn complains(theatre: &Theatre) -> Result<(), Error> {
-    until("lapdev get says what could not be seen", LIMIT, async || {
+/// `lapdev get environments` says so: of a repository, or of an environment.
+async fn complains(theatre: &Theatre, reason: &str) -> Result<(), Error> {
+    until(&format!("lapdev get says {reason}"), LIMIT, async || {
         let all = theatre.plane.environments().await?;
-        let unreadable = all["config"]["unreadable"].as_array().is_some_and(|list| !list.is_empty());
-        let problems = items(&all).any(|item| item["problems"].as_array().is_some_and(|list| !list.is_empty()));
-        within(unreadable || problems, all.to_string())
+        let of_environments = items(&all).map(|item| &item["problems"]);
+        let problems = of_environments.chain([&all["config"]["unreadable"]]).filter_map(Value::as_array).flatten();
+        within(problems.into_iter().any(|problem| problem["reason"] == reason), all.to_string())
     })
     .await
 }
 
-async fn complains_for_long(theatre: &Theatre) -> Result<(), Error> {
-    complains(theatre).await?;
+async fn stays_unavailable(theatre: &Theatre) -> Result<(), Error> {
+    complains(theatre, "PullRequestsUnavailable").await?;
     passes(theatre, 3).await?;
-    complains(theatre).await
+    complains(theatre, "PullRequestsUnavailable").await
 }
 
 /// Each pull request that the listing no longer has is asked for by its number.
@@ -146,30 +149,33 @@ async fn half_a_listing_deletes_nothing() {
 
 #[tokio::test]
 async fn a_listing_that_breaks_off_deletes_nothing() {
-    listing("a listing that breaks off", Fault::CutBody, complains_for_long).await;
+    listing("a listing that breaks off", Fault::CutBody, stays_unavailable).await;
 }
 
 #[tokio::test]
 async fn a_listing_that_answers_404_deletes_nothing() {
-    listing("404", Fault::Status { status: 404 }, complains_for_long).await;
+    listing("404", Fault::Status { status: 404 }, stays_unavailable).await;
 }
 
 #[tokio::test]
 async fn a_listing_that_answers_500_deletes_nothing() {
-    listing("500", Fault::Status { status: 500 }, complains_for_long).await;
+    listing("500", Fault::Status { status: 500 }, stays_unavailable).await;
 }
 
 #[tokio::test]
 async fn a_rate_limit_deletes_nothing() {
     // While it lasts nobody need ask again, so there is nothing to count.
-    listing("rate limited", Fault::PrimaryLimit { reset: 5 }, complains).await;
+    listing("rate limited", Fault::PrimaryLimit { reset: 5 }, async |theatre| {
+        complains(theatre, "PullRequestsUnavailable").await
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_repository_that_the_forge_denies_deletes_nothing() {
     let happen = async |theatre: &Theatre| {
         theatre.github.fault(None, "/repos/acme/shop", ALWAYS, Fault::Status { status: 404 })?;
-        complains(theatre).await
+        complains(theatre, "RepositoryUnreadable").await
     };
     nothing_is_deleted("404 for all of the repository", happen, mended).await;
 }
@@ -178,7 +184,7 @@ async fn a_repository_that_the_forge_denies_deletes_nothing() {
 async fn an_unreadable_repository_deletes_nothing() {
     let happen = async |theatre: &Theatre| {
         std::fs::remove_file(theatre.fetched_from(forge::APP))?;
-        complains(theatre).await
+        complains(theatre, "RepositoryUnreadable").await
     };
     nothing_is_deleted("the application repository is unreadable", happen, repository_is_back).await;
 }
@@ -189,7 +195,7 @@ async fn a_repository_that_lost_all_its_branches_deletes_nothing() {
         let link = theatre.fetched_from(forge::APP);
         std::fs::remove_file(&link)?;
         git2::Repository::init_bare(&link)?;
-        complains(theatre).await
+        complains(theatre, "RepositoryUnreadable").await
     };
     nothing_is_deleted("the application repository is empty", happen, repository_is_back).await;
 }

@@ -9,10 +9,12 @@ use crate::{
 use Moment::{After, Before, During};
 use Step::{Closed, Configured, Moved, Opened, Staging};
 use lapdev_tests::{
+    cluster::{ApiCluster, Tools},
     github::{Command, Fault, WebhookPolicy},
     stage::{Error, Gate, Playbill, Theatre, forge, until, within},
 };
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
+use tokio::process::Child;
 
 #[tokio::test]
 async fn kill_9_of_the_control_plane_right_after_it_took_a_webhook_changes_nothing() {
@@ -170,7 +172,7 @@ async fn lost_deliveries_change_nothing_because_the_poll_finds_what_happened() {
 
 #[tokio::test]
 async fn a_synchronize_that_comes_after_closed_resurrects_nothing() {
-    let mut uids = Vec::new();
+    let (mut uids, mut inventories) = (Vec::new(), None);
     disturbed("deliveries held, and released in reverse", &Playbill::default(), async |theatre, moment| {
         match moment {
             Before(Opened | Moved) => {
@@ -186,12 +188,17 @@ async fn a_synchronize_that_comes_after_closed_resurrects_nothing() {
             }
             During(Configured) => {
                 uids = living(theatre).await?;
+                inventories = Some(Inventories::watch(&theatre.cluster)?);
                 let deliveries = theatre.github.deliveries();
                 let push = deliveries.iter().rev().find(|delivery| delivery.event == "push").ok_or("no push")?;
                 theatre.github.run(Command::Redeliver { delivery: push.id.clone() })?;
             }
             During(Closed) => released_in_reverse(theatre, 4).await?,
-            After(Closed) => no_resurrection(theatre, &uids).await?,
+            After(Closed) => {
+                no_resurrection(theatre, &uids).await?;
+                let events = inventories.take().ok_or("nobody watched")?.end().await?;
+                gone_for_good(&events, &uids)?;
+            }
             _ => {}
         }
         Ok(())
@@ -229,6 +236,37 @@ async fn no_resurrection(theatre: &Theatre, before: &[(String, String)]) -> Resu
         within(living.len() == 1, format!("{living:?}"))
     })
     .await
+}
+
+/// A running watch over the inventories of all environments, whose names carry the uids.
+struct Inventories(Child);
+
+impl Inventories {
+    fn watch(cluster: &ApiCluster) -> Result<Self, Error> {
+        let kubectl = Tools::find("kubectl")?.path("kubectl");
+        let mut command = tokio::process::Command::new(kubectl);
+        command.arg("--kubeconfig").arg(cluster.kubeconfig_path());
+        command.args(["get", "configmaps", "--all-namespaces", "-l", "lapdev.dev/environment"]);
+        command.args(["--watch", "--output-watch-events"]);
+        command.arg("-o=jsonpath={.type} {.object.metadata.name}{\"\\n\"}");
+        Ok(Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?))
+    }
+
+    /// Ends it; what it saw.
+    async fn end(mut self) -> Result<String, Error> {
+        self.0.start_kill()?;
+        Ok(String::from_utf8(self.0.wait_with_output().await?.stdout)?)
+    }
+}
+
+/// The watch saw the closed environment's inventory go, and nothing of it come again.
+fn gone_for_good(events: &str, before: &[(String, String)]) -> Result<(), Error> {
+    for (name, uid) in before.iter().filter(|(name, _)| name != "staging") {
+        let of_it: Vec<_> = events.lines().filter(|line| line.ends_with(&format!(" lapdev-{uid}"))).collect();
+        let last = of_it.iter().position(|line| line.starts_with("DELETED"));
+        within(last.is_some_and(|last| last + 1 == of_it.len()), format!("{name}: {of_it:?} of {events}"))?;
+    }
+    Ok(())
 }
 
 /// Whether the newest attempt of each delivery that was sent was answered with 2xx.
