@@ -49,7 +49,8 @@ async fn install(cluster: &'static ApiCluster) -> Result<PathBuf, Error> {
     for namespace in [HOME, "source"] {
         cluster.kubectl(&["create", "namespace", namespace], "").await?;
     }
-    cluster.kubectl(&["apply", "--server-side", "-f", "-"], &chart().await?).await?;
+    let chart = chart(ACCOUNT, &["url=https://localhost", "sourceNamespaces={source}"]).await?;
+    cluster.kubectl(&["apply", "--server-side", "-f", "-"], &chart).await?;
     let kubeconfig = cluster.service_account_kubeconfig(HOME, ACCOUNT).await?;
     let (api, stop) = (api(&kubeconfig).await?, CancellationToken::new());
     let active = tokio::time::timeout(LIMIT, policy::wait_until_active(&api, &stop)).await?;
@@ -57,11 +58,11 @@ async fn install(cluster: &'static ApiCluster) -> Result<PathBuf, Error> {
     Ok(kubeconfig)
 }
 
-async fn chart() -> Result<String, Error> {
+async fn chart(release: &str, values: &[&str]) -> Result<String, Error> {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/lapdev-agent");
     let mut helm = Command::new(Tools::find("helm")?.path("helm"));
-    helm.args(["template", ACCOUNT]).arg(chart).args(["--namespace", HOME]);
-    helm.args(["--set", "url=https://localhost", "--set", "sourceNamespaces={source}"]);
+    helm.args(["template", release]).arg(chart).args(["--namespace", HOME]);
+    helm.args(values.iter().flat_map(|value| ["--set", value]));
     let output = helm.output().await?;
     within(output.status.success(), String::from_utf8_lossy(&output.stderr))?;
     Ok(String::from_utf8(output.stdout)?)
@@ -576,6 +577,35 @@ async fn an_agent_that_starts_alone_goes_on_and_ends_what_was_ended() -> Outcome
 }
 
 #[tokio::test]
+async fn what_the_cluster_remembers_fences_an_agent_that_does_not_know_it() -> Outcome {
+    let (behind, ahead) = (Agent::start('o').await?, Agent::start('o').await?);
+    let (old, new) = (shop('o', "fence"), shared('o', "fence", vec![config_map("new", "1")]));
+    let uid = &new.environment.uid;
+    ahead.publish_and_wait(3, &new).await?;
+    behind.publish(2, &old).await?;
+    behind.until(uid, |status| status.generation == Generation(3) && status.applied.is_some()).await?;
+    behind.until_missing("configmap web -n lapdev-env-fence").await?;
+    behind.get("configmap new -n lapdev-env-fence").await?;
+    // An end that is under way, and that this agent never heard of.
+    behind.stop().await?;
+    let behind = Agent::start('o').await?;
+    let patch = "patch configmap new -n lapdev-env-fence --type=merge -p";
+    ahead.kubectl(&format!("{patch} {{\"metadata\":{{\"finalizers\":[\"test/held\"]}}}}"), "").await?;
+    ahead.core.tombstone(uid, Generation(4), "branch x is gone").await;
+    ahead
+        .until_object("configmap new -n lapdev-env-fence", |map| map["metadata"].get("deletionTimestamp").is_some())
+        .await?;
+    ahead.stop().await?;
+    behind.core.resync(true);
+    behind.until(uid, |status| status.phase == Phase::Progressing || status.phase == Phase::Terminating).await?;
+    behind.publish(3, &new).await?;
+    behind.until(uid, |status| status.phase == Phase::Terminating && status.generation == Generation(4)).await?;
+    behind.kubectl(&format!("{patch} {{\"metadata\":{{\"finalizers\":null}}}}"), "").await?;
+    behind.until_gone(uid).await?;
+    behind.stop().await.map(drop)
+}
+
+#[tokio::test]
 async fn a_bundle_that_is_too_large_to_keep_is_asked_for_again() -> Outcome {
     let agent = Agent::start('n').await?;
     // Digests do not compress: three ConfigMaps of 600 KiB each.
@@ -785,6 +815,41 @@ async fn the_api_server_itself_denies_what_the_agent_should_not_do() -> Outcome 
     }
     agent.kubectl(&format!("get deployments,services,configmaps -n source {kubeconfig}"), "").await?;
     agent.stop().await.map(drop)
+}
+
+#[tokio::test]
+async fn the_chart_takes_all_its_values_and_says_which_make_no_sense() -> Outcome {
+    let (cluster, _) = installed().await?;
+    let values = [
+        "url=https://localhost",
+        "caConfigMapName=ca",
+        "secretName=token",
+        "controlPlaneId=aaaaaaaaaaaaaaaa",
+        "sourceNamespaces={source,default}",
+        "environmentRole.name=second",
+        "environmentRole.extraRules[0].apiGroups={external-secrets.io}",
+        "environmentRole.extraRules[0].resources={externalsecrets}",
+        "environmentRole.extraRules[0].verbs={get}",
+        "proxy.https=http://proxy:3128",
+        "proxy.bypass=localhost",
+        "image.pullSecrets={registry}",
+        "priorityClassName=system-cluster-critical",
+        "nodeSelector.disk=fast",
+        "podAnnotations.a=b",
+        "tolerations[0].operator=Exists",
+    ];
+    // The API server also compiles the policy's expressions.
+    let rendered = chart("second", &values).await?;
+    let said = cluster.kubectl(&["apply", "--server-side", "--dry-run=server", "-f", "-"], &rendered).await?;
+    assert_eq!(said.lines().count(), 13, "{said}");
+    let without = chart("second", &[&values[..], &["environmentRole.create=false"]].concat()).await?;
+    let roles = |chart: &str| chart.lines().filter(|line| *line == "kind: ClusterRole").count();
+    assert_eq!((roles(&rendered), roles(&without)), (2, 1), "the environments' role is then the first release's");
+    for (value, named) in [("url=lapdev", "/url"), ("namespacePrefix=", "/namespacePrefix"), ("colour=red", "colour")] {
+        let refused = chart("second", &["url=https://localhost", value]).await.expect_err("refused").to_string();
+        assert!(refused.contains(named), "{refused}");
+    }
+    Ok(())
 }
 
 /// The process that users run, alone: what it is to apply stands in the cluster, accepted but not applied.
