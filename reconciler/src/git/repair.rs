@@ -15,6 +15,8 @@ use std::{
 const UNFINISHED: &str = ".unfinished-";
 /// libgit2 writes a pack under such a name until it is complete.
 const UNFINISHED_PACK: &str = "pack_git2_";
+/// And a ref, or another small file, under its name with this ending. No ref can have such a name itself.
+const LOCK: &str = ".lock";
 
 /// An open mirror, and whether it had to be made for it.
 pub(super) struct Opened {
@@ -80,7 +82,8 @@ fn unfinished(path: &Path) -> PathBuf {
     path.with_file_name(format!("{UNFINISHED}{}-{count}", std::process::id()))
 }
 
-/// Removes unfinished repositories and packs. Only at start: a running process has them, too.
+/// Removes unfinished repositories, packs and refs: nobody else would ever, and a ref that stays locked cannot be written
+/// again. Only at start: a running process has them, too.
 pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -89,6 +92,8 @@ pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
             fs::remove_dir_all(&path)?;
         } else {
             remove_unfinished_packs(&path.join("objects/pack"))?;
+            remove_locks(&path, false)?;
+            remove_locks(&path.join("refs"), true)?;
         }
     }
     Ok(())
@@ -103,6 +108,20 @@ fn remove_unfinished_packs(folder: &Path) -> io::Result<()> {
     for entry in entries {
         let entry = entry?;
         if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED_PACK.as_bytes()) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_locks(folder: &Path, below: bool) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        let is_folder = entry.file_type()?.is_dir();
+        if is_folder && below {
+            remove_locks(&entry.path(), below)?;
+        } else if !is_folder && entry.file_name().as_encoded_bytes().ends_with(LOCK.as_bytes()) {
             fs::remove_file(entry.path())?;
         }
     }

@@ -216,6 +216,22 @@ async fn a_half_written_mirror_is_fetched_anew() {
     }
 }
 
+/// As kill -9 leaves them while refs are written.
+#[tokio::test]
+async fn refs_that_a_killed_process_left_locked_are_written_by_the_next_one() {
+    let origin = Origin::new();
+    let first = origin.commit("feature/x", &[], &[("a", Some("1"))]);
+    let home = TempDir::new().expect("a temporary folder");
+    fetch(&mirrors(home.path()), &origin).await;
+    let mirror = fs::read_dir(home.path().join("mirrors")).expect("a folder").next().expect("one").expect("it").path();
+    for lock in ["refs/heads/feature/x.lock", "packed-refs.lock", "config.lock"] {
+        fs::write(mirror.join(lock), "").expect("a leftover");
+    }
+    let second = origin.commit("feature/x", &[&first], &[("a", Some("2"))]);
+    let fetched = fetch(&mirrors(home.path()), &origin).await;
+    assert!(fetched.changed && fetched.mirror.tree(&second).is_ok());
+}
+
 #[tokio::test]
 async fn a_mirror_that_is_damaged_while_it_is_open_heals_too() {
     let origin = Origin::new();
