@@ -1,7 +1,7 @@
 //! A real HTTP application behind a preview, with paths for what the tests need.
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -74,9 +74,19 @@ async fn answer(name: &str, counts: Arc<Counts>, mut request: Request<Incoming>)
             response.headers_mut().insert("lapdev-error", "fake".parse().expect("legal"));
             response
         }
+        "/heavy" => {
+            let mut response = Response::new(body::empty());
+            response.headers_mut().insert("x-heavy", heavy());
+            response
+        }
         "/socket" => socket(&mut request),
         _ => Response::new(body::full(format!("{name} {path}"))),
     })
+}
+
+/// As large as a header may be, and of bytes that HTTP/2's code makes three times as long.
+pub fn heavy() -> HeaderValue {
+    HeaderValue::from_bytes(&[0xf9; 60 << 10]).expect("legal, if odd")
 }
 
 /// The request as it came in, one header a line.

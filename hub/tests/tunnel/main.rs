@@ -4,6 +4,7 @@
 mod app;
 mod browser;
 mod gateway;
+mod hostile;
 mod lab;
 mod limits;
 mod relay;
