@@ -52,7 +52,7 @@ pub enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Join git, forge and clusters; exit 1 on anything left behind or missing
+    /// Join what should be with what each cluster holds; exit 1 on anything left behind or missing
     Audit {
         /// How to print
         #[arg(short, long, default_value = "table")]

@@ -22,11 +22,13 @@ pub fn print<R: Row>(format: Format, whole: &impl Serialize, items: &[R]) -> Res
     Ok(())
 }
 
-fn table<R: Row>(items: &[R]) -> Table {
+/// Left-aligned columns two spaces apart, as kubectl prints them.
+fn table<R: Row>(items: &[R]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(R::HEAD.to_vec());
     table.add_rows(items.iter().map(Row::cells));
-    table
+    table.column_iter_mut().for_each(|column| drop(column.set_padding((0, 2))));
+    table.trim_fmt()
 }
 
 /// How long ago, in the two largest units at most: `3d4h`, `12m`, `5s`.

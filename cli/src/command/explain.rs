@@ -22,6 +22,7 @@ fn explain(view: &EnvironmentView) -> String {
     let observed = view.observed_generation.map_or_else(|| "nothing yet".to_owned(), |g| g.to_string());
     let _ = writeln!(text, "  generation {} published, {observed} observed", view.generation);
     if let Some(at) = view.expires_at {
+        let at = at.round(jiff::Unit::Second).unwrap_or(at);
         let _ = writeln!(text, "  ends at {at} unless its branch moves");
     }
     section(&mut text, "Why it exists", view.reasons.iter().filter(|r| r.workload.is_none()).map(|r| r.text.clone()));

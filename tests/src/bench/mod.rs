@@ -30,7 +30,7 @@ pub async fn run() -> Result<(), Error> {
     table.row("floor: a bare server-side apply, seen by the same watch", &floor);
     table.row("floor: a bare `git fetch` of the pushed branch, as a process", &fetch);
     table.row("webhook sent → first apply at the API server", &push);
-    let written = quiet::writes_of_a_pass(&mut theatre).await?;
+    let written = quiet::writes_of_a_pass(&mut theatre, &mut watch).await?;
     table.say(&format!("objects written by a pass over the {ENVIRONMENTS} unchanged environments: {written}"));
     table.print();
     within(push.percentile(50) < Duration::from_millis(300), "p50 is not below 300 ms")?;
