@@ -63,7 +63,6 @@ impl Theatre {
     ) -> Result<Self, Error> {
         let folder = tempfile::TempDir::with_prefix("lapdev-stage-")?;
         let at = |name: &str| folder.path().join(name);
-        let cluster = ApiCluster::start().await?;
         let config = Repository::create(&at("environments.git"), &playbill.config)?;
         let app = Repository::create(&at("shop.git"), &playbill.app)?;
         let github = Double::start(Options::new(&at("github"))).await?;
@@ -78,12 +77,16 @@ impl Theatre {
                 (forge::APP.to_owned(), fetched_from(folder.path(), forge::APP, &app)?),
             ],
             more: playbill.more.clone(),
-        })
-        .await?;
+        });
+        let cluster = async {
+            let cluster = ApiCluster::start().await?;
+            let kubeconfig = chart::install_agent_rules(&cluster).await?;
+            prepare(&cluster).await?;
+            Ok((cluster, kubeconfig))
+        };
+        let (plane, (cluster, kubeconfig)) = tokio::try_join!(plane, cluster)?;
         forge::aim(&github, &plane, &plane.url())?;
         let wire = Wire::to(plane.listen()).await?;
-        let kubeconfig = chart::install_agent_rules(&cluster).await?;
-        prepare(&cluster).await?;
         let url = format!("https://{}", wire.address());
         let agent = AgentProcess::start(&plane, &url, "dev", &kubeconfig, &at("agent")).await?;
         let theatre = Self { agent, wire, plane, github, config, app, cluster, folder };

@@ -31,6 +31,25 @@ async fn kill_9_of_the_control_plane_right_after_it_took_a_webhook_changes_nothi
 }
 
 #[tokio::test]
+async fn kill_9_of_the_control_plane_again_and_again_while_it_works_changes_nothing() {
+    // Each step is worked on for some tens of milliseconds after its webhook; a restart looks at everything anew.
+    let mut after = [3, 11, 23, 47, 71, 97, 131, 173].into_iter().map(Duration::from_millis);
+    disturbed("kill -9 at eight moments of its work", &Playbill::default(), async |theatre, moment| {
+        if let During(Opened | Moved | Configured | Closed) = moment {
+            theatre.github.delivered().await;
+            for after in after.by_ref().take(2) {
+                // The disturbance itself, not a wait for something.
+                tokio::time::sleep(after).await;
+                theatre.plane.kill().await?;
+                theatre.plane.restart().await?;
+            }
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn kill_9_of_the_control_plane_while_it_looks_at_the_forge_changes_nothing() {
     let mut held = 0;
     disturbed("kill -9 mid-plan, at the listing of pull requests", &Playbill::default(), async |theatre, moment| {
