@@ -92,7 +92,8 @@ text_newtype!(
     Namespace, "namespace", is_dns_label, LABEL_RULE
 );
 text_newtype!(
-    /// The id that a control plane writes on every object of its own; random, made at the store's creation.
+    /// The id that a control plane writes on every object of its own. It follows from what the control plane is for
+    /// ([`ControlPlaneId::derive`]), so that one whose store is lost knows its objects again.
     ControlPlaneId, "control plane id", is_short_id, "16 base32 characters (a-z, 2-7)"
 );
 text_newtype!(
@@ -115,6 +116,17 @@ text_newtype!(
     /// A branch, without `refs/heads/`.
     BranchRef, "branch", is_branch, "a git branch name without 'refs/heads/', without spaces or control characters"
 );
+
+impl ControlPlaneId {
+    /// The id of the control plane that people reach at `external_url` and that follows this part of a config
+    /// repository. Stores keep the id that they began with, so a change of any of these changes nothing by itself.
+    #[must_use]
+    pub fn derive(external_url: &str, repository: &RepositoryName, branch: &BranchRef, path: &str) -> Self {
+        let (url, path) = (external_url.trim_end_matches('/'), path.trim_matches('/'));
+        let parts = ["lapdev control plane v1", url, repository.as_str(), branch.as_str(), path];
+        Self(crate::digest::short_hash(&parts, 16))
+    }
+}
 
 /// Counts the published states of one environment; a state of an older generation is refused everywhere.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -197,6 +209,27 @@ mod tests {
         }
         for bad in ["", "-a", "a-", "A", "a.b", "a_b", "ü", &"x".repeat(64)] {
             assert!(bad.parse::<ClusterName>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_control_plane_is_known_again_and_is_not_its_neighbour() {
+        let id = |url: &str, repository: &str, branch: &str, path: &str| {
+            let (repository, branch) = (repository.parse().expect("legal"), branch.parse().expect("legal"));
+            ControlPlaneId::derive(url, &repository, &branch, path)
+        };
+        let known = id("https://lapdev.example.com", "acme/environments", "main", "lapdev");
+        // Written into clusters, so it must be the same for ever.
+        assert_eq!(known.as_str(), "c7z2yxtrp76l4y2e");
+        assert_eq!(known.as_str().parse(), Ok(known.clone()));
+        assert_eq!(id("https://lapdev.example.com/", "acme/environments", "main", "lapdev/"), known);
+        for other in [
+            id("https://lapdev.example.org", "acme/environments", "main", "lapdev"),
+            id("https://lapdev.example.com", "acme/environment", "main", "lapdev"),
+            id("https://lapdev.example.com", "acme/environments", "next", "lapdev"),
+            id("https://lapdev.example.com", "acme/environments", "main", "."),
+        ] {
+            assert_ne!(other, known);
         }
     }
 

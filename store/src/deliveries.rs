@@ -163,7 +163,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn of_many_at_once_each_is_new_for_one_and_nobody_finds_the_database_locked() {
         let (folder, store) = sample::store().await;
-        let other = Store::open(&folder.path().join("lapdev.db")).await.expect("opened beside it");
+        let other =
+            Store::open(&folder.path().join("lapdev.db"), &sample::control_plane()).await.expect("opened beside it");
         let mut tasks = tokio::task::JoinSet::new();
         for task in 0..8 {
             let store = if task % 2 == 0 { store.clone() } else { other.clone() };

@@ -54,7 +54,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// The id of this control plane, made when the database was.
+    /// The id of this control plane, which the database has had since it was made.
     #[must_use]
     pub fn control_plane_id(&self) -> ControlPlaneId {
         self.control_plane.clone()

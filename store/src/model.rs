@@ -3,7 +3,7 @@
 
 use crate::{
     Adopted, Delivery, Desired, Publication, Recorded, Store, Topic, Which,
-    sample::{at, bundle, cluster, evidence, held, record, uid},
+    sample::{at, bundle, cluster, control_plane, evidence, held, record, uid},
 };
 use lapdev_api::{
     digest::Digest,
@@ -211,7 +211,7 @@ async fn after_crash(folder: &Path, log_length: usize) -> State {
     fs::copy(folder.join("lapdev.db"), &path).expect("copied");
     let log = fs::read(folder.join("lapdev.db-wal")).expect("read");
     fs::write(copy.path().join("lapdev.db-wal"), &log[..log_length.min(log.len())]).expect("written");
-    let store = Store::open(&path).await.expect("opened after a crash");
+    let store = Store::open(&path, &control_plane()).await.expect("opened after a crash");
     let state = state(&store).await;
     store.close().await;
     state
@@ -223,7 +223,7 @@ fn log_length(folder: &Path) -> usize {
 
 async fn history(operations: Vec<Operation>, cuts: Vec<prop::sample::Index>) {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(&folder.path().join("lapdev.db")).await.expect("opened");
+    let store = Store::open(&folder.path().join("lapdev.db"), &control_plane()).await.expect("opened");
     let (deliveries, desired) = (store.watch(Topic::Deliveries), store.watch(Topic::Desired));
     let mut told = BTreeMap::new();
     let mut committed = vec![(log_length(folder.path()), State::default())];

@@ -1,7 +1,7 @@
 //! Opens the database: makes it for its owner's eyes alone, brings its tables up to date, marks what a restart ended.
 
-use crate::{Store, StoreError, error::Attempt as _, notify::Topics, secrets::random};
-use lapdev_api::name::{ControlPlaneId, short_id};
+use crate::{Store, StoreError, error::Attempt as _, notify::Topics};
+use lapdev_api::name::ControlPlaneId;
 use sqlx::{
     SqlitePool,
     migrate::Migrator,
@@ -26,11 +26,12 @@ const READERS: u32 = 4;
 
 impl Store {
     /// Opens the database at `path`, or makes it: the file for its owner alone (0600), and a missing folder too (0700).
+    /// A new one gets the control plane id `fresh`; any other keeps its own.
     ///
     /// # Errors
     ///
     /// When it cannot be made or read, or when a newer lapdev has changed its tables.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+    pub async fn open(path: &Path, fresh: &ControlPlaneId) -> Result<Self, StoreError> {
         make_private(path)?;
         let opened = |source| StoreError::Open { path: path.to_owned(), source };
         let writer = pool(1).connect_with(options(path)).await.map_err(opened)?;
@@ -38,7 +39,7 @@ impl Store {
         migrated.map_err(|source| StoreError::Migrate { path: path.to_owned(), source })?;
         let readers = pool(READERS).connect_with(options(path).pragma("query_only", "ON")).await.map_err(opened)?;
         end_sessions(&writer).await?;
-        let control_plane = control_plane(&writer).await?;
+        let control_plane = control_plane(&writer, fresh).await?;
         Ok(Self { readers, writer, topics: Arc::new(Topics::new()), control_plane })
     }
 }
@@ -73,18 +74,18 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// No agent is connected to a control plane that has just started.
+/// No agent is connected to a control plane that has just started, and what the agents hold is to be taken note of
+/// anew: this database may be a copy from before some of it was published.
 async fn end_sessions(writer: &SqlitePool) -> Result<(), StoreError> {
-    let ended = sqlx::query("UPDATE sessions SET connected = FALSE").execute(writer).await;
+    let ended = sqlx::query("UPDATE sessions SET connected = FALSE, adopted = FALSE").execute(writer).await;
     ended.attempt("mark earlier sessions as ended")?;
     Ok(())
 }
 
-async fn control_plane(writer: &SqlitePool) -> Result<ControlPlaneId, StoreError> {
-    let attempted = "make the control plane's id";
-    let fresh = short_id(random(attempted)?);
+async fn control_plane(writer: &SqlitePool, fresh: &ControlPlaneId) -> Result<ControlPlaneId, StoreError> {
     let insert = "INSERT INTO documents (name, value) VALUES ('control-plane', $1) ON CONFLICT (name) DO NOTHING";
-    sqlx::query(insert).bind(fresh).execute(writer).await.attempt(attempted)?;
+    let inserted = sqlx::query(insert).bind(fresh.as_str()).execute(writer).await;
+    inserted.attempt("write the control plane's id")?;
     let select = "SELECT value FROM documents WHERE name = 'control-plane'";
     let id: String = sqlx::query_scalar(select).fetch_one(writer).await.attempt("read the control plane's id")?;
     crate::convert::parse("the control plane's id", &id)
@@ -104,7 +105,7 @@ mod tests {
     async fn the_database_is_for_its_owner_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("data/state/lapdev.db");
-        let store = Store::open(&path).await.expect("opened");
+        let store = Store::open(&path, &sample::control_plane()).await.expect("opened");
         store.secret("links").await.expect("made");
         assert_eq!(mode(&folder.path().join("data/state")), 0o700);
         for name in ["lapdev.db", "lapdev.db-wal", "lapdev.db-shm"] {
@@ -112,7 +113,7 @@ mod tests {
         }
         store.close().await;
         fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("ours");
-        Store::open(&path).await.expect("opened again");
+        Store::open(&path, &sample::control_plane()).await.expect("opened again");
         assert_eq!(mode(&path), 0o600);
     }
 
@@ -122,11 +123,10 @@ mod tests {
         let links = store.secret("links").await.expect("made");
         assert_ne!(links, store.secret("cookies").await.expect("made"));
         assert_ne!(links, [0; 32]);
-        let again = Store::open(&folder.path().join("lapdev.db")).await.expect("opened again");
-        assert_eq!(again.control_plane_id(), store.control_plane_id());
+        let other = "b".repeat(16).parse().expect("legal");
+        let again = Store::open(&folder.path().join("lapdev.db"), &other).await.expect("opened again");
+        assert_eq!(again.control_plane_id(), sample::control_plane(), "settings that changed change no store");
         assert_eq!(again.secret("links").await.expect("read"), links);
-        let (_other, other) = sample::store().await;
-        assert_ne!(other.control_plane_id(), store.control_plane_id());
     }
 
     #[tokio::test]
@@ -135,7 +135,7 @@ mod tests {
         let path = folder.path().join("notes.txt");
         let text = "these are notes, and no database. ".repeat(40);
         fs::write(&path, &text).expect("written");
-        let error = Store::open(&path).await.expect_err("no database");
+        let error = Store::open(&path, &sample::control_plane()).await.expect_err("no database");
         assert!(error.to_string().contains("notes.txt"), "{error}");
         let source = error.source().expect("SQLite's own words");
         assert!(!error.to_string().contains(&source.to_string()), "{error}");
@@ -148,7 +148,7 @@ mod tests {
         let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                       VALUES (9999, 'of the future', TRUE, x'00', 0)";
         sqlx::query(insert).execute(&store.writer).await.expect("inserted");
-        let error = Store::open(&folder.path().join("lapdev.db")).await.expect_err("newer");
+        let error = Store::open(&folder.path().join("lapdev.db"), &sample::control_plane()).await.expect_err("newer");
         assert!(matches!(error, StoreError::Migrate { .. }), "{error:?}");
     }
 

@@ -6,7 +6,7 @@ use lapdev_api::{
     bundle::Identity,
     digest::Digest,
     kinds::EnvironmentType,
-    name::{ClusterName, Generation, Uid, short_id},
+    name::{ClusterName, ControlPlaneId, Generation, Uid, short_id},
     record::{EnvironmentRecord, Evidence, Life},
     status::{EnvironmentStatus, Phase},
     wire::Held,
@@ -16,8 +16,12 @@ use tempfile::TempDir;
 /// A new store, gone with its folder.
 pub(crate) async fn store() -> (TempDir, Store) {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::open(&folder.path().join("lapdev.db")).await.expect("opened");
+    let store = Store::open(&folder.path().join("lapdev.db"), &control_plane()).await.expect("opened");
     (folder, store)
+}
+
+pub(crate) fn control_plane() -> ControlPlaneId {
+    "a".repeat(16).parse().expect("legal")
 }
 
 pub(crate) fn at(seconds: i64) -> Timestamp {

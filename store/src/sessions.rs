@@ -28,9 +28,12 @@ pub struct ClusterSession {
     pub kubernetes: Option<String>,
     /// The epoch of the agent's Lease.
     pub epoch: u64,
+    /// Whether everything that the agent holds was taken note of since this store was opened: only then can be said
+    /// that the cluster does not hold something.
+    pub adopted: bool,
 }
 
-type Row = (String, bool, i64, String, Option<String>, i64);
+type Row = (String, bool, i64, String, Option<String>, i64, bool);
 
 impl Store {
     /// A session opens. False: one of a higher epoch is open, or was until [`EPOCH_KEPT`] ago; this one must stand by.
@@ -94,6 +97,21 @@ impl Store {
         self.commit(attempted, transaction, news.then_some(Topic::Status)).await
     }
 
+    /// Everything that the agent of the open session holds was taken note of ([`Store::adopt`]). The first time since this
+    /// store was opened wakes whoever waits to publish something new there.
+    ///
+    /// # Errors
+    ///
+    /// When the database fails.
+    pub async fn session_adopted(&self, cluster: &ClusterName, epoch: u64) -> Result<(), StoreError> {
+        let attempted = "note that an agent has said what it holds";
+        let mut transaction = self.begin(attempted).await?;
+        let update = "UPDATE sessions SET adopted = TRUE WHERE cluster = $1 AND epoch = $2 AND NOT adopted";
+        let update = sqlx::query(update).bind(cluster.as_str()).bind(signed(attempted, epoch)?);
+        let first = update.execute(&mut *transaction).await.attempt(attempted)?.rows_affected() > 0;
+        self.commit(attempted, transaction, first.then_some(Topic::Desired)).await
+    }
+
     /// A session ended. `opened_at` is what [`Self::session_opened`] was given: the end of an earlier connection of
     /// the same agent, learnt late, must not end the present one.
     ///
@@ -128,14 +146,15 @@ impl Store {
     /// When the database fails.
     pub async fn sessions(&self) -> Result<Vec<ClusterSession>, StoreError> {
         let select = sqlx::query_as(
-            "SELECT cluster, connected, last_seen, agent_version, kubernetes, epoch FROM sessions ORDER BY cluster",
+            "SELECT cluster, connected, last_seen, agent_version, kubernetes, epoch, adopted FROM sessions ORDER BY cluster",
         );
         let rows: Vec<Row> = select.fetch_all(&self.readers).await.attempt("list sessions")?;
         rows.into_iter().map(read).collect()
     }
 }
 
-fn read((cluster, connected, last_seen, agent_version, kubernetes, epoch): Row) -> Result<ClusterSession, StoreError> {
+fn read(row: Row) -> Result<ClusterSession, StoreError> {
+    let (cluster, connected, last_seen, agent_version, kubernetes, epoch, adopted) = row;
     let last_seen = time("the time of the session of", &cluster, last_seen)?;
     let epoch = unsigned("the epoch of", &cluster, epoch)?;
     Ok(ClusterSession {
@@ -145,6 +164,7 @@ fn read((cluster, connected, last_seen, agent_version, kubernetes, epoch): Row) 
         agent_version,
         kubernetes,
         epoch,
+        adopted,
     })
 }
 
@@ -198,10 +218,30 @@ mod tests {
             agent_version: "0.1.0".to_owned(),
             kubernetes: Some("v1.34.1".to_owned()),
             epoch: 3,
+            adopted: false,
         };
         assert_eq!(store.sessions().await.expect("listed"), std::slice::from_ref(&expected));
-        let again = Store::open(&folder.path().join("lapdev.db")).await.expect("opened again");
+        let again =
+            Store::open(&folder.path().join("lapdev.db"), &sample::control_plane()).await.expect("opened again");
         let ended = ClusterSession { connected: false, ..expected };
         assert_eq!(again.sessions().await.expect("listed"), [ended], "a restart ends every session");
+    }
+
+    #[tokio::test]
+    async fn what_an_agent_holds_is_to_be_said_again_after_each_opening_of_the_store() {
+        let (folder, store) = sample::store().await;
+        let watch = store.watch(Topic::Desired);
+        let adopted = async |store: &Store| store.sessions().await.expect("listed")[0].adopted;
+        store.session_opened(&cluster(), 3, "0.1.0", at(0)).await.expect("opened");
+        store.session_adopted(&cluster(), 2).await.expect("another epoch's agent");
+        assert!(!adopted(&store).await);
+        store.session_adopted(&cluster(), 3).await.expect("noted");
+        store.session_opened(&cluster(), 3, "0.1.0", at(9)).await.expect("opened");
+        store.session_adopted(&cluster(), 3).await.expect("noted");
+        assert!(adopted(&store).await, "whatever it holds since came from this store");
+        assert_eq!(*watch.borrow(), 1, "only the first is news");
+        store.close().await;
+        let again = Store::open(&folder.path().join("lapdev.db"), &sample::control_plane()).await.expect("opened");
+        assert!(!adopted(&again).await, "this file may be a copy from before something was published");
     }
 }

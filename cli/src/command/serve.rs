@@ -6,6 +6,7 @@ use crate::{
     exit::Failure,
     settings::{GitHub as GitHubTable, Settings},
 };
+use lapdev_api::name::ControlPlaneId;
 use lapdev_forge::github::{Credentials, GitHub, GitHubSettings};
 use lapdev_hub::{HubSettings, Server, TlsFiles};
 use lapdev_reconciler::{
@@ -28,7 +29,8 @@ pub async fn run(config: &Path) -> Result<(), Failure> {
     cancel_on_signal(&shutdown)?;
     std::fs::create_dir_all(&settings.data_dir)
         .map_err(|error| Failure::not_fine(format!("cannot create {}: {error}", settings.data_dir.display())))?;
-    let store = Store::open(&settings.data_dir.join("lapdev.db")).await.map_err(Failure::not_fine)?;
+    let id = control_plane_id(&settings).map_err(Failure::not_fine)?;
+    let store = Store::open(&settings.data_dir.join("lapdev.db"), &id).await.map_err(Failure::not_fine)?;
     let forge = Arc::new(forge(&settings.github)?);
     let webhook = lapdev_webhook::routes(store.clone(), webhook_secret(&settings.github)?).boxed();
     let reconciler = reconciler_settings(&settings).map_err(Failure::not_fine)?;
@@ -60,6 +62,14 @@ fn cancel_on_signal(shutdown: &CancellationToken) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+/// Of a new store, so that one whose store is lost takes up again what its agents hold.
+fn control_plane_id(settings: &Settings) -> Result<ControlPlaneId, Box<dyn std::error::Error + Send + Sync>> {
+    let config = &settings.config;
+    let external: url::Url = settings.server.external_url.parse()?;
+    let (repository, branch) = (config.repository.parse()?, config.branch.parse()?);
+    Ok(ControlPlaneId::derive(external.as_str(), &repository, &branch, &config.path))
 }
 
 fn reconciler_settings(settings: &Settings) -> Result<ReconcilerSettings, Box<dyn std::error::Error + Send + Sync>> {

@@ -137,7 +137,7 @@ impl Exchange<'_> {
             }
         }
         *self.said() = Said::from_held(held);
-        Ok(())
+        Ok(self.hub.store.session_adopted(&self.session.cluster, self.session.epoch).await?)
     }
 
     /// Says what differs, at first and after each change.

@@ -66,7 +66,9 @@ impl Lab {
         let tls = TlsFiles { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
         std::fs::write(&tls.certificate, certificate.cert.pem()).expect("written");
         std::fs::write(&tls.key, certificate.signing_key.serialize_pem()).expect("written");
-        let store = Store::open(&folder.path().join("lapdev.db")).await.expect("a store");
+        let store = Store::open(&folder.path().join("lapdev.db"), &"a".repeat(16).parse().expect("legal"))
+            .await
+            .expect("a store");
         let clusters = ["dev", "other"].map(cluster);
         store.put_clusters(&clusters).await.expect("stored");
         let external = Url::parse("https://localhost:8443").expect("a URL");

@@ -5,6 +5,8 @@ use super::{FIRST_FETCH, GitError, GitSettings, Listing, Mirror, RepositoryUrl, 
 use lapdev_api::digest::short_hash;
 use std::{
     collections::{BTreeSet, HashMap},
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt as _,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -36,15 +38,15 @@ pub struct Fetched {
 }
 
 impl Mirrors {
-    /// Opens the folder, making it if need be, and removes what a killed process left half-made.
+    /// Opens the folder, making it for its owner alone (0700) if there is none, and removes what a killed process left half-made.
     ///
     /// # Errors
     /// If the folder cannot be used or the settings are refused.
     pub fn open(folder: impl Into<PathBuf>, settings: GitSettings) -> Result<Self, GitError> {
         settings.apply()?;
         let folder = folder.into();
-        std::fs::create_dir_all(&folder)
-            .and_then(|()| repair::remove_leftovers(&folder))
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.and_then(|()| repair::remove_leftovers(&folder))
             .map_err(|source| GitError::Folder { path: folder.clone(), source })?;
         let slots = Arc::new(Semaphore::new(settings.concurrency.max(1)));
         Ok(Self(Arc::new(Inner { folder, settings, slots, open: Mutex::default() })))

@@ -216,6 +216,21 @@ async fn a_half_written_mirror_is_fetched_anew() {
     }
 }
 
+/// What is private at the forge stays so here; a folder that somebody made is theirs to share.
+#[test]
+fn the_folder_of_mirrors_is_for_its_owner_alone_unless_it_was_there() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = TempDir::new().expect("a temporary folder");
+    let mode = |folder: &Path| fs::metadata(folder).expect("a folder").permissions().mode() & 0o777;
+    let (made, shared) = (home.path().join("data/git"), home.path().join("shared"));
+    Mirrors::open(&made, settings()).expect("made");
+    assert_eq!((mode(&made), mode(&home.path().join("data"))), (0o700, 0o700));
+    fs::create_dir(&shared).expect("made");
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o750)).expect("shared");
+    Mirrors::open(&shared, settings()).expect("opened");
+    assert_eq!(mode(&shared), 0o750);
+}
+
 /// As kill -9 leaves them while refs are written.
 #[tokio::test]
 async fn refs_that_a_killed_process_left_locked_are_written_by_the_next_one() {

@@ -1,10 +1,10 @@
 //! Turns fates into ledger entries: who goes live, who waits and for what, in which order.
 //!
-//! A live environment stays live whatever the limit says; a limit, a missing base or an earlier life that is still
-//! being removed only keeps new ones waiting.
+//! A live environment stays live whatever the limit says; a limit, a missing base, an earlier life that is still being
+//! removed or an agent that has not said yet what it holds only keeps new ones waiting.
 
 use super::{
-    Planned, Work, problem,
+    Observed, Planned, Work, problem,
     settle::{Fate, Settled, expires_at, last_change, next_head},
     subject::{Lives, Subject},
     want::Want,
@@ -22,13 +22,22 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Decides for all, in order of first sight.
 pub(super) fn admit(
     config: &Config,
+    observed: &Observed,
     settled: Vec<Settled<'_>>,
     lives: &Lives<'_>,
     now: Timestamp,
     fresh: &mut dyn FnMut() -> Uid,
 ) -> Vec<Planned> {
-    let mut gate =
-        Gate { config, lives, now, fresh, places: BTreeMap::new(), bases: BTreeSet::new(), names: BTreeSet::new() };
+    let mut gate = Gate {
+        config,
+        clusters_heard_of: &observed.clusters_heard_of,
+        lives,
+        now,
+        fresh,
+        places: BTreeMap::new(),
+        bases: BTreeSet::new(),
+        names: BTreeSet::new(),
+    };
     let mut planned = Vec::new();
     let mut candidates = Vec::new();
     for one in settled {
@@ -70,6 +79,7 @@ impl Candidate<'_> {
 
 struct Gate<'a> {
     config: &'a Config,
+    clusters_heard_of: &'a BTreeSet<ClusterName>,
     lives: &'a Lives<'a>,
     now: Timestamp,
     fresh: &'a mut dyn FnMut() -> Uid,
@@ -125,6 +135,10 @@ impl Gate<'_> {
         }
         if let Some(reason) = want.waits.as_ref().or(want.needs_approval.as_ref()) {
             return Some(reason.clone());
+        }
+        if !self.clusters_heard_of.contains(&want.cluster) {
+            let cluster = &want.cluster;
+            return Some(format!("waits for the agent of cluster {cluster} to connect, which may hold it already"));
         }
         if self.names.contains(&want.name) {
             return Some(format!("another environment is named {}; rename that one", want.name));

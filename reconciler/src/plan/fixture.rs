@@ -8,10 +8,14 @@ use lapdev_api::{
         AppCatalog, BranchEnvironments, BranchSelector, Cluster, Environment, Permissions, Placement, PullRequestRule,
         Source, Sync, Trigger, TriggerOn,
     },
-    name::{Commit, Generation, Uid, short_id},
+    name::{ClusterName, Commit, Generation, Uid, short_id},
     record::{EnvironmentRecord, Life},
 };
-use std::{collections::BTreeMap, fmt::Debug, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    str::FromStr,
+};
 
 /// A legal name of any kind.
 pub fn name<T: FromStr<Err: Debug>>(text: &str) -> T {
@@ -109,6 +113,8 @@ pub struct World {
     pub ledger: Vec<EnvironmentRecord>,
     pub now: Timestamp,
     pub limits: Limits,
+    /// The clusters whose agents have said what they hold.
+    pub heard_of: BTreeSet<ClusterName>,
     uids: u64,
 }
 
@@ -123,6 +129,7 @@ impl World {
             ledger: vec![],
             now: hour(0),
             limits: Limits::default(),
+            heard_of: [name("dev"), name("other")].into(),
             uids: 0,
         };
         world.sees(&[], &[]);
@@ -141,7 +148,8 @@ impl World {
     /// What the next pass observes.
     pub fn observed(&self) -> Observed {
         let repositories = BTreeMap::from([(name("acme/shop"), self.repository.clone())]);
-        Observed { config_commit: self.config_commit.clone(), repositories }
+        let clusters_heard_of = self.heard_of.clone();
+        Observed { config_commit: self.config_commit.clone(), repositories, clusters_heard_of }
     }
 
     /// One pass, its questions answered by `answer`, and written to the ledger as `publish` would.

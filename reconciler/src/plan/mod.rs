@@ -4,15 +4,18 @@
 //! Level-triggered: it never asks what happened, only what is. Two passes over the same input plan the same, and a
 //! delivery that came twice, late or not at all changes when a pass runs, never what it plans.
 //!
-//! In order: `want` says what should be, `verdict` judges each living environment that nothing asks for (evidence is
-//! made there and nowhere else), `settle` joins a want with its life, `hold` stops mass deletions, `admit` lets in what
-//! the limits allow.
+//! In order: `want` says what should be, `verdict` judges each living environment that nothing asks for, `settle` joins
+//! a want with its life, `hold` stops mass deletions, `admit` lets in what the limits allow. Evidence is made in two
+//! places: in `verdict` for what nothing asks for, and in `settle` for what something does ask for and that ends all the
+//! same (moved, its ttl over, its branch gone under its file) or that is one life too many.
 //!
 //! - **Doubt keeps.** Whatever could not be seen completely leaves its environments as they are, with a problem each.
 //! - **A base ends last.** While a branch of it lives or is still being removed, a base stays, whatever its own evidence
 //!   says: it would take the branches along without any evidence of theirs.
 //! - **A new life begins when the old one is gone.** A pull request that is reopened while its environment is still
 //!   being removed is queued until then; the new life has a uid of its own.
+//! - **Nothing new where an agent may hold it already.** Until a cluster's agent has said what it holds, what is new there
+//!   waits: a store that was lost takes up the lives that go on, and must not begin others beside them.
 //! - **A ttl that ended is not undone by the trigger that still matches,** only by a push, a changed file or a longer ttl.
 
 mod admit;
@@ -115,7 +118,7 @@ pub fn plan(
     let settled = pass.settle(wants, &lives);
     let (settled, held) = settle::guard(settled, observed, limits);
     let settled = settle::bases_last(settled, ledger);
-    let environments = admit::admit(config, settled, &lives, now, fresh);
+    let environments = admit::admit(config, observed, settled, &lives, now, fresh);
     let Reporter { problems, asks } = pass.report;
     Plan { environments, held, problems, asks }
 }

@@ -1,12 +1,12 @@
-//! What was seen of the world in one pass: the plan's only view of repositories and forges.
+//! What was seen of the world in one pass: the plan's only view of repositories, forges and agents.
 //!
 //! The types keep "there is none" and "it could not be seen" apart, because only the first may end anything. Whoever
 //! fills them in (`run`) must put a listing here only when it saw its end.
 
 use jiff::SignedDuration;
 use lapdev_api::bundle::BranchIdentity;
-use lapdev_api::name::{BranchRef, Commit, RepositoryId, RepositoryName};
-use std::collections::BTreeMap;
+use lapdev_api::name::{BranchRef, ClusterName, Commit, RepositoryId, RepositoryName};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that one pass saw.
 #[derive(Debug, Clone)]
@@ -15,6 +15,9 @@ pub struct Observed {
     pub config_commit: Commit,
     /// Each repository that the config mentions, by the name that it is mentioned with.
     pub repositories: BTreeMap<RepositoryName, Repository>,
+    /// The clusters whose agents have said what they hold since the store was opened, so that the ledger has all of it.
+    /// Another one may hold a life that the ledger does not know, since stores get lost or put back.
+    pub clusters_heard_of: BTreeSet<ClusterName>,
 }
 
 /// What was seen of one repository.

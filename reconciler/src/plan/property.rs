@@ -1,5 +1,6 @@
 //! Random histories: whatever happens, and whatever the passes in between could see, nothing ends without a proof that
-//! holds in the world, no ended life lives again, and in the end it does not matter when the passes ran.
+//! holds in the world, no ended life lives again, no identity ever has two lives in a cluster, and in the end it does
+//! not matter when the passes ran.
 
 use super::{
     Confirmation, OpenPullRequests, PullRequest, Refs, Subject,
@@ -26,10 +27,10 @@ enum Step {
     Hours(u8),
     /// Agents report what is gone.
     Gone,
-    /// The store is lost; the cluster's environments are adopted before the next pass, or only after it.
-    Loss {
-        adopt_late: bool,
-    },
+    /// The store is lost.
+    Loss,
+    /// The cluster's agent connects, and what it holds is adopted.
+    Hello,
     Pass,
 }
 
@@ -125,7 +126,8 @@ impl History {
             Step::Sight(sight) => self.sight = *sight,
             Step::Hours(hours) => self.world.now += jiff::SignedDuration::from_hours((*hours).into()),
             Step::Gone => self.gone(),
-            Step::Loss { adopt_late } => self.lose_the_store(*adopt_late),
+            Step::Loss => self.lose_the_store(),
+            Step::Hello => self.hello(),
             Step::Pass => self.pass(),
             Step::Open(_) | Step::BrokenConfig => {}
         }
@@ -181,6 +183,19 @@ impl History {
             }
         }
         self.applies();
+        self.has_one_life_of_each();
+    }
+
+    /// Whatever may run has the cluster for itself: no other life of the same identity is held there.
+    fn has_one_life_of_each(&self) {
+        for record in self.world.ledger.iter().filter(|record| record.life == Life::Live) {
+            let subject = Subject::of(&record.identity);
+            let all = self.held.iter().chain(self.world.ledger.iter().filter(|record| record.life == Life::Live));
+            let other = all
+                .map(|other| &other.identity)
+                .find(|other| other.uid != record.identity.uid && Subject::of(other) == subject);
+            assert!(other.is_none(), "{subject:?} lives as {} and as {other:?}", record.identity.uid);
+        }
     }
 
     fn answer(&self, branch: usize) -> Confirmation {
@@ -218,6 +233,8 @@ impl History {
             Evidence::Superseded { by } => {
                 let stays = self.world.ledger.iter().find(|record| record.identity.uid == *by);
                 assert!(stays.is_some_and(|record| !matches!(record.life, Life::Closed { .. })), "{here}");
+                let held = self.held.iter().any(|held| held.identity.uid == record.identity.uid);
+                assert!(!held && record.digest.is_none(), "what was published is never superseded: {here}");
             }
         }
     }
@@ -258,12 +275,13 @@ impl History {
         self.held.retain(|record| !matches!(record.life, Life::Closing { .. }));
     }
 
-    fn lose_the_store(&mut self, adopt_late: bool) {
+    fn lose_the_store(&mut self) {
         self.world.ledger.clear();
-        if adopt_late {
-            self.look();
-            self.world.pass();
-        }
+        self.world.heard_of.clear();
+    }
+
+    fn hello(&mut self) {
+        self.world.heard_of = [name("dev"), name("other")].into();
         for mut record in self.held.clone() {
             let known = self.world.ledger.iter().any(|known| known.identity.uid == record.identity.uid);
             if !known {
@@ -280,6 +298,7 @@ impl History {
     /// Sees everything, until nothing changes any more.
     fn comes_to_rest(&mut self) {
         self.sight = Sight::All;
+        self.hello();
         for _ in 0..12 {
             let before = self.world.ledger.clone();
             self.pass();
@@ -333,7 +352,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::BrokenConfig),
         2 => (1u8..40).prop_map(Step::Hours),
         2 => Just(Step::Gone),
-        1 => any::<bool>().prop_map(|adopt_late| Step::Loss { adopt_late }),
+        1 => Just(Step::Loss),
+        2 => Just(Step::Hello),
     ]
 }
 

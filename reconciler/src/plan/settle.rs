@@ -1,4 +1,5 @@
-//! Joins each want with the life that its subject has, and settles every life's fate.
+//! Joins each want with the life that its subject has, and settles every life's fate. For what nothing asks for,
+//! `verdict` finds the evidence; here it is found for what ends although something asks for it, and for a life too many.
 
 use super::{
     Limits, Reporter, hold,

@@ -363,6 +363,49 @@ fn a_paused_environment_is_kept_as_it_is() {
 }
 
 #[test]
+fn what_is_new_waits_until_its_clusters_agent_has_said_what_it_holds() {
+    let mut world = World::new(shop(vec![pull_requests()]));
+    declare(&mut world.config, "far", Placement::Shared { cluster: name("other") });
+    world.heard_of.remove(&name("dev"));
+    world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x")]);
+    world.pass();
+    for environment in ["staging", "feature-x"] {
+        let why = queued_because(world.life(environment));
+        assert_eq!(why, "waits for the agent of cluster dev to connect, which may hold it already");
+    }
+    assert_eq!(world.life("far").life, Life::Live, "an agent that is away holds up its own cluster only");
+    world.heard_of.insert(name("dev"));
+    world.pass();
+    let live = world.ledger.iter().filter(|record| record.life == Life::Live);
+    assert_eq!(live.count(), 3);
+    // What lives goes on while the agent has not said anything since a restart.
+    let before = world.ledger.clone();
+    world.heard_of.clear();
+    world.pass();
+    assert_eq!(world.ledger, before);
+}
+
+#[test]
+fn the_life_that_a_cluster_held_takes_the_place_of_the_one_that_waited() {
+    let mut world = by_pull_request();
+    let mut held = world.life("feature-x").clone();
+    (held.digest, held.head, held.reasons, held.pull_requests) = (None, None, vec![], vec![]);
+    (world.ledger, world.heard_of) = (vec![], [name("other")].into());
+    world.pass();
+    let waited = world.life("feature-x").clone();
+    queued_because(&waited);
+    world.ledger.push(held.clone());
+    world.heard_of.insert(name("dev"));
+    world.pass();
+    let by = held.identity.uid;
+    let waited = world.ledger.iter().find(|record| record.identity.uid == waited.identity.uid).expect("kept");
+    assert!(
+        matches!(&waited.life, Life::Closed { evidence, .. } if *evidence == Evidence::Superseded { by: by.clone() })
+    );
+    assert_eq!((&world.life("feature-x").identity.uid, &world.life("feature-x").life), (&by, &Life::Live));
+}
+
+#[test]
 fn the_life_that_a_cluster_held_stays_when_the_store_was_lost() {
     let mut world = by_pull_request();
     let mut held = world.life("feature-x").clone();

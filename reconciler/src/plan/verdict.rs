@@ -1,4 +1,5 @@
-//! What becomes of a living environment that nothing asks for any more: the only place where evidence is made.
+//! What becomes of a living environment that nothing asks for any more. (That what is asked for ends as well, by its ttl
+//! for one, is found in `settle`.)
 //!
 //! Each way to an end rests on something that was positively seen. Whatever leaves room for another explanation ends
 //! in [`Verdict::Doubt`]: the environment stays, and says why.

@@ -15,7 +15,7 @@ use crate::{
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use lapdev_api::{
-    name::{RepositoryName, Uid, short_id},
+    name::{ClusterName, RepositoryName, Uid, short_id},
     record::{EnvironmentRecord, Life, Problem},
     view::ConfigView,
 };
@@ -100,8 +100,10 @@ impl Reconciler {
         let begun = Instant::now();
         self.look_around(memory, &in_force, &due, everything || other_config).await;
         let looked = Instant::now();
+        // Before the ledger, which then has all that these clusters' agents hold.
+        let heard_of = self.clusters_heard_of().await?;
         let ledger = self.store.environments(Which::All).await?;
-        let (plan, world) = self.plan(memory, &in_force, &ledger).await?;
+        let (plan, world) = self.plan(memory, &in_force, &heard_of, &ledger).await?;
         let planned = Instant::now();
         let changed = self.publish(memory, &plan, world, &ledger).await?;
         let (look, planning, publishing) = (looked - begun, planned - looked, planned.elapsed());
@@ -144,18 +146,24 @@ impl Reconciler {
         memory.seen.extend(seen);
     }
 
+    async fn clusters_heard_of(&self) -> Result<BTreeSet<ClusterName>, PassError> {
+        let sessions = self.store.sessions().await?;
+        Ok(sessions.into_iter().filter(|session| session.adopted).map(|session| session.cluster).collect())
+    }
+
     /// Plans, answers what the plan asks, and plans again, until it asks nothing that is not answered.
     async fn plan(
         &self,
         memory: &mut Memory,
         in_force: &InForce,
+        heard_of: &BTreeSet<ClusterName>,
         ledger: &[EnvironmentRecord],
     ) -> Result<(Plan, Arc<World>), PassError> {
         let now = Timestamp::now();
         let mut plans = 0;
         loop {
             plans += 1;
-            let world = Arc::new(self.world(memory, in_force));
+            let world = Arc::new(self.world(memory, in_force, heard_of));
             let mut uids = Uids::default();
             let mut fresh = || uids.fresh();
             let plan = plan(&in_force.config, &world.observed(), ledger, now, &self.settings.limits, &mut fresh);
@@ -168,13 +176,14 @@ impl Reconciler {
         }
     }
 
-    fn world(&self, memory: &Memory, in_force: &InForce) -> World {
+    fn world(&self, memory: &Memory, in_force: &InForce, heard_of: &BTreeSet<ClusterName>) -> World {
         World {
             control_plane: self.store.control_plane_id(),
             config_repository: self.settings.config_repository.clone(),
             config_branch: self.settings.config_branch.clone(),
             in_force: in_force.clone(),
             seen: memory.seen.clone(),
+            clusters_heard_of: heard_of.clone(),
         }
     }
 

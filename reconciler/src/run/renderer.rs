@@ -71,7 +71,7 @@ impl Renderer {
             return Ok(BranchFile::default());
         };
         let seen = world.repository_of(branch).ok_or("its repository was not read yet")?;
-        // What a fork says about itself does not count; the file of the branch that it aims at does.
+        // What a fork says about itself does not count; the file of the default branch does, whatever branch it aims at.
         let commit = match crate::plan::fork_number(&branch.branch) {
             None => head,
             Some(_) => {

@@ -9,6 +9,7 @@ use lapdev_api::{
     name::{BranchRef, Commit, Generation, RepositoryId, RepositoryName},
     record::{EnvironmentRecord, Evidence, Life},
     status::{EnvironmentStatus, Health, Phase, WorkloadStatus},
+    wire::Held,
 };
 use lapdev_forge::{
     CommitState, CommitStatus, Complete, Forge, ForgeError, Listing, Page, Progress, PullRequest, PullRequestState,
@@ -257,7 +258,11 @@ impl Lab {
             let url = RepositoryUrl::from_path(&repository.0).expect("an absolute path");
             settings.repositories.insert(name(named), url);
         }
-        let store = Store::open(&folder.path().join("lapdev.db")).await.expect("a store");
+        let store = Store::open(&folder.path().join("lapdev.db"), &"a".repeat(16).parse().expect("legal"))
+            .await
+            .expect("a store");
+        store.session_opened(&name("dev"), 1, "0.1.0", Timestamp::now()).await.expect("opened");
+        store.session_adopted(&name("dev"), 1).await.expect("it holds nothing");
         let forge = Arc::new(MemoryForge::default());
         let mut lab = Self { _folder: folder, config, shop, store, forge, settings, running: None, deliveries: 0 };
         lab.start();
@@ -687,5 +692,36 @@ async fn an_allowed_fork_runs_its_head_without_its_own_branch_file() {
     let record = lab.published("pull-9-head").await;
     let key = record.identity.name.to_string();
     assert_eq!(names(&lab.bundle(&record).await), [format!("Service/web--{key}"), format!("Deployment/web--{key}")]);
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_store_was_lost_nothing_begins_before_the_agent_has_said_what_it_holds() {
+    let mut lab = Lab::new().await;
+    let staging = lab.published("staging").await;
+    lab.stop().await;
+    let lost = tempfile::tempdir().expect("a folder");
+    let id = lab.store.control_plane_id();
+    lab.store = Store::open(&lost.path().join("lapdev.db"), &id).await.expect("a store");
+    lab.start();
+    lab.nudge("acme/environments").await;
+    let waiting = lab.get("staging").await;
+    assert!(matches!(waiting.life, Life::Queued { .. }) && waiting.identity.uid != staging.identity.uid);
+    let (identity, namespace) = (staging.identity.clone(), staging.namespace.clone());
+    let held = Held { identity, namespace, generation: staging.generation, digest: staging.digest };
+    let dev = name("dev");
+    lab.store.session_opened(&dev, 1, "0.1.0", Timestamp::now()).await.expect("opened");
+    lab.store.adopt(&dev, &held, Timestamp::now()).await.expect("adopted");
+    lab.store.session_adopted(&dev, 1).await.expect("that was all");
+    // Nobody nudges: the agent's word alone wakes the loop.
+    lab.until("published again", async |lab| {
+        let adopted = lab.store.environment(&staging.identity.uid).await.expect("read");
+        adopted.is_some_and(|record| record.life == Life::Live && record.digest == staging.digest)
+    })
+    .await;
+    let lives = lab.store.environments(Which::Living).await.expect("listed");
+    assert_eq!(lives.iter().filter(|record| matches!(record.life, Life::Live)).count(), 1);
+    let waited = lab.store.environment(&waiting.identity.uid).await.expect("read").expect("kept");
+    assert!(matches!(waited.life, Life::Closed { evidence: Evidence::Superseded { .. }, .. }), "{waited:?}");
     lab.stop().await;
 }

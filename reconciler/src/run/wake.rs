@@ -105,7 +105,9 @@ mod tests {
     #[tokio::test]
     async fn failed_passes_are_owed_after_pauses_that_grow() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(&folder.path().join("lapdev.db")).await.expect("a store");
+        let store = Store::open(&folder.path().join("lapdev.db"), &"a".repeat(16).parse().expect("legal"))
+            .await
+            .expect("a store");
         let mut wake = Wake::new(&store, Duration::from_secs(3600));
         assert_eq!(wake.next().await, Scope::Everything);
         let pauses: Vec<Duration> = (0..12).map(|_| wake.after_failure(Scope::SecondLook)).collect();

@@ -9,7 +9,7 @@ use crate::{
 use lapdev_api::{
     bundle::BranchIdentity,
     kinds::{AppCatalog, Placement, Source},
-    name::{BranchRef, Commit, ControlPlaneId, RepositoryName},
+    name::{BranchRef, ClusterName, Commit, ControlPlaneId, RepositoryName},
 };
 use lapdev_forge::RepositoryInfo;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,13 +38,15 @@ pub(super) struct World {
     pub config_branch: BranchRef,
     pub in_force: InForce,
     pub seen: BTreeMap<RepositoryName, Seen>,
+    pub clusters_heard_of: BTreeSet<ClusterName>,
 }
 
 impl World {
     /// The plan's view.
     pub fn observed(&self) -> Observed {
         let repositories = self.seen.iter().map(|(name, seen)| (name.clone(), seen.repository.clone())).collect();
-        Observed { config_commit: self.in_force.commit.clone(), repositories }
+        let clusters_heard_of = self.clusters_heard_of.clone();
+        Observed { config_commit: self.in_force.commit.clone(), repositories, clusters_heard_of }
     }
 
     /// The repository that a branch is in.
