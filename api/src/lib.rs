@@ -14,6 +14,7 @@ pub mod record;
 pub mod status;
 pub mod view;
 pub mod wire;
+pub mod words;
 
 /// The only `apiVersion` that lapdev reads and writes.
 pub const API_VERSION: &str = "lapdev.dev/v1alpha1";

@@ -9,7 +9,7 @@ use crate::{
 use http::{Request, Response, StatusCode, header, uri::Authority};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use lapdev_api::wire::TUNNEL_PATH;
+use lapdev_api::{wire::TUNNEL_PATH, words::error_chain};
 use lapdev_tunnel::body::{self, Body, BoxError};
 use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc};
 use tower_service::Service;
@@ -67,7 +67,7 @@ impl<S: Routes> Dispatch<S> {
         let found = match self.hub.hosts.find(authority.host()).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::error!(%error, "a host could not be looked up");
+                tracing::error!(error = error_chain(&error), "a host could not be looked up");
                 return plain(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again\n");
             }
         };

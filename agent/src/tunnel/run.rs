@@ -6,9 +6,9 @@ use super::{
     dial::{DialError, dial},
     session,
 };
-use lapdev_api::wire::close;
+use lapdev_api::{wire::close, words::error_chain};
 use lapdev_tunnel::link::Ended;
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -83,7 +83,7 @@ async fn wait(epoch: &mut watch::Receiver<Option<u64>>, shutdown: &CancellationT
 }
 
 fn after_failure(error: &DialError, state: &watch::Sender<TunnelState>, backoff: &mut Backoff) -> Duration {
-    let text = with_sources(error);
+    let text = error_chain(error);
     let refused = matches!(error, DialError::Refused { status, .. } if status.is_client_error());
     let pause = if refused { backoff.longest() } else { backoff.pause() };
     tracing::warn!(error = text, seconds = pause.as_secs_f32(), "no tunnel to the hub; the next attempt follows");
@@ -109,14 +109,4 @@ fn after_session(ended: &Ended, state: &watch::Sender<TunnelState>, backoff: &mu
         _ => TunnelState::Disconnected(ended.to_string()),
     });
     pause
-}
-
-fn with_sources(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text = format!("{text}: {source}");
-        next = source.source();
-    }
-    text
 }

@@ -1,6 +1,7 @@
 //! The listener's certificate: read at start, and again whenever a file changes, without a restart.
 
 use crate::settings::TlsFiles;
+use lapdev_api::words::error_chain;
 use rustls::{
     ServerConfig,
     server::{ClientHello, ResolvesServerCert},
@@ -94,7 +95,10 @@ impl Certificates {
                     seen = modified;
                 }
                 // Perhaps between the two writes; the next look may find both.
-                Err(error) => tracing::warn!(%error, "a changed certificate cannot be used; the present one stays"),
+                Err(error) => tracing::warn!(
+                    error = error_chain(&error),
+                    "a changed certificate cannot be used; the present one stays"
+                ),
             }
         }
     }

@@ -9,13 +9,13 @@ use crate::{
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use lapdev_api::wire::close;
+use lapdev_api::{wire::close, words::error_chain};
 use lapdev_store::{StoreError, Topic};
 use lapdev_tunnel::{
     h2,
     link::{Closer, NORMAL, link, websocket_config},
 };
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::io::DuplexStream;
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 use tokio_util::task::TaskTracker;
@@ -75,7 +75,7 @@ async fn upgraded(hub: &Hub, upgrade: OnUpgrade, admitted: &Admitted) {
         let error = work(hub, bytes, &closer, admitted, &tasks).await;
         let code = error.close_code();
         if code == NORMAL {
-            tracing::warn!(%error, source = error.source().map(tracing::field::display), "this side ends the session");
+            tracing::warn!(error = error_chain(&error), "this side ends the session");
         }
         closer.close(code, close_reason(&error));
         // The pump ends when the peer has answered.
@@ -111,13 +111,13 @@ async fn work(
 ) -> SessionError {
     let opened_at = Timestamp::now();
     let Admitted { cluster, epoch, version, .. } = admitted;
+    // Noted even when the pump ends first and this future is dropped, be it in the middle of the opening.
+    let _noted = Closing { hub, admitted, opened_at };
     match hub.store.session_opened(cluster, *epoch, version, opened_at).await {
         Ok(true) => {}
         Ok(false) => return SessionError::StandBy,
         Err(error) => return error.into(),
     }
-    // Noted even when the pump ends first and this future is dropped.
-    let _noted = Closing { hub, admitted, opened_at };
     let (requests, connection) = match h2::client(tasks).handshake(TokioIo::new(bytes)).await {
         Ok(parts) => parts,
         Err(error) => return error.into(),
@@ -187,7 +187,7 @@ impl Drop for Closing<'_> {
         let (cluster, epoch, opened_at) = (self.admitted.cluster.clone(), self.admitted.epoch, self.opened_at);
         self.hub.sessions.spawn(async move {
             if let Err(error) = store.session_closed(&cluster, epoch, opened_at, Timestamp::now()).await {
-                tracing::warn!(%cluster, %error, "the end of a session could not be noted");
+                tracing::warn!(%cluster, error = error_chain(&error), "the end of a session could not be noted");
             }
         });
     }

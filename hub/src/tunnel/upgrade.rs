@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use lapdev_api::{
     name::ClusterName,
     wire::{ClusterPolicy, EPOCH_HEADER, SUBPROTOCOL, VERSION_HEADER},
+    words::error_chain,
 };
 use lapdev_store::{Desired, StoreError};
 use lapdev_tunnel::body::{self, Body};
@@ -61,7 +62,7 @@ pub(crate) async fn answer(hub: &Arc<Hub>, request: Request<Incoming>) -> Respon
         }
         Err(refusal) => {
             if let Refusal::Store(error) = &refusal {
-                tracing::error!(%error, "an agent could not be let in");
+                tracing::error!(error = error_chain(error), "an agent could not be let in");
             }
             refuse(&refusal)
         }

@@ -57,12 +57,3 @@ impl fmt::Display for Diagnostic {
         write!(f, "{}:{}: {}; {}", self.path, self.position, self.message, self.expected)
     }
 }
-
-/// The known name that `name` was most likely meant to be, if any is near enough.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Case alone is the commonest slip (`namespaceprefix`), and must not count as many edits.
-    let folded = name.to_lowercase();
-    let distance = |k: &str| strsim::damerau_levenshtein(&folded, &k.to_lowercase());
-    let allowed = (name.chars().count() / 3).clamp(1, 4);
-    known.into_iter().map(|k| (distance(k), k)).filter(|(d, _)| *d <= allowed).min().map(|(_, k)| k)
-}

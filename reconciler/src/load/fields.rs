@@ -5,10 +5,11 @@
 
 use super::{
     config::Places,
-    diagnostic::{Diagnostic, Position, nearest},
+    diagnostic::{Diagnostic, Position},
     node::{Entry, Kind, Node},
     scalars::quoted,
 };
+use lapdev_api::words::nearest;
 
 /// Where decoders put what they find wrong, and the places of what they read.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::{
     catalog, cluster,
     config::Places,
-    diagnostic::{Diagnostic, nearest},
+    diagnostic::Diagnostic,
     environment,
     fields::{Fields, Reader},
     node::Node,
@@ -13,6 +13,7 @@ use lapdev_api::{
     API_VERSION,
     kinds::{AppCatalog, Cluster, Environment},
     name::NameError,
+    words::nearest,
 };
 use std::{collections::BTreeMap, str::FromStr};
 

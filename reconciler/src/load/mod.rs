@@ -25,7 +25,6 @@ mod tests;
 
 pub use branch_file::{BRANCH_FILE, BranchFile, branch_file};
 pub use config::{Config, Loaded, Placed, Places};
-pub(crate) use diagnostic::nearest;
 pub use diagnostic::{Diagnostic, Position};
 pub use document::MAX_FILE_BYTES;
 pub use files::{Files, MAX_FILES, MAX_TOTAL_BYTES, SourceFile, files_under};

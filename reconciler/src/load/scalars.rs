@@ -1,13 +1,12 @@
 //! Decoders for the values that fields hold: text, names, numbers, durations, globs, lists, maps.
 
 use super::{
-    diagnostic::nearest,
     fields::Reader,
     globs,
     node::{Kind, Node},
 };
 use jiff::SignedDuration;
-use lapdev_api::{kinds::Port, name::NameError};
+use lapdev_api::{kinds::Port, name::NameError, words::nearest};
 use lapdev_kustomize::TreePath;
 use std::{collections::BTreeMap, str::FromStr};
 

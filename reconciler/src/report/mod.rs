@@ -15,10 +15,7 @@ pub use comment::{Links, comment, marker};
 pub use commit_status::{of_config, of_environment};
 pub use state::Sight;
 
-use crate::{
-    plan::Subject,
-    run::{Settings, error_chain},
-};
+use crate::{plan::Subject, run::Settings};
 use futures_util::{StreamExt as _, stream};
 use jiff::Timestamp;
 use lapdev_api::{
@@ -28,6 +25,7 @@ use lapdev_api::{
     record::{EnvironmentRecord, Life},
     status::EnvironmentStatus,
     view::ConfigView,
+    words::error_chain,
 };
 use lapdev_forge::{CommitStatus, Forge, ForgeError, RepositoryInfo};
 use lapdev_store::{CommentRecord, Store, StoreError, Topic, Which};

@@ -22,10 +22,11 @@ use crate::{
     git::{GitError, Mirrors},
     report::Reporter,
 };
+use lapdev_api::words::error_chain;
 use lapdev_forge::Forge;
 use lapdev_store::{PublishError, Store, StoreError};
 use pass::Memory;
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wake::Wake;
@@ -112,15 +113,4 @@ impl Reconciler {
             tracing::warn!(error = %error_chain(&error), "old entries are kept");
         }
     }
-}
-
-/// An error and its causes, in one line.
-pub(crate) fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

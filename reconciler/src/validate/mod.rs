@@ -20,7 +20,7 @@ pub use objects::check_objects;
 pub(crate) use scope::is_cluster_scoped;
 pub use tree::{Report, check_tree};
 
-use crate::load::nearest;
+use lapdev_api::words::nearest;
 
 /// "did you mean", or what there is.
 fn expected_one_of<'a>(name: &str, what: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
