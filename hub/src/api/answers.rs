@@ -1,7 +1,11 @@
 //! How answers and refusals are written: JSON, with a status that fits.
 
 use http::{HeaderValue, StatusCode, header};
-use lapdev_api::{name::NameError, view::ApiError};
+use lapdev_api::{
+    name::NameError,
+    view::ApiError,
+    words::{error_chain, nearest},
+};
 use lapdev_store::StoreError;
 use serde::Serialize;
 use std::convert::Infallible;
@@ -16,13 +20,24 @@ pub(super) enum Failure {
     NoRoute,
     #[error(transparent)]
     Name(#[from] NameError),
-    #[error("there is no {what} {name}; `{lists}` shows all")]
-    NotFound { what: &'static str, name: String, lists: String },
+    #[error("there is no {what} {name}; {hint}`{lists}` shows all")]
+    NotFound { what: &'static str, name: String, hint: String, lists: String },
     #[error("the store does not answer; see the control plane's log")]
     Store(#[from] StoreError),
 }
 
 impl Failure {
+    /// Nothing has this name; of those that are there, one may have been meant.
+    pub(super) fn not_found<'a>(
+        what: &'static str,
+        name: &str,
+        known: impl IntoIterator<Item = &'a str>,
+        lists: impl Into<String>,
+    ) -> Self {
+        let hint = nearest(name, known).map_or_else(String::new, |near| format!("did you mean {near}? "));
+        Self::NotFound { what, name: name.to_owned(), hint, lists: lists.into() }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -34,7 +49,7 @@ impl Failure {
 
     pub(super) fn response(&self) -> Response {
         if let Self::Store(error) = self {
-            tracing::error!(%error, "an API request failed");
+            tracing::error!(error = error_chain(error), "an API request failed");
         }
         let mut response = json(self.status(), &ApiError { message: self.to_string() });
         if matches!(self, Self::Unauthorized) {
@@ -59,7 +74,7 @@ pub(super) fn no_content() -> Response {
     response
 }
 
-fn with(status: StatusCode, kind: &'static str, text: String) -> Response {
+pub(super) fn with(status: StatusCode, kind: &'static str, text: String) -> Response {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -13,12 +13,14 @@ pub(crate) use admin::admin_token;
 pub(crate) use answers::recover;
 
 use crate::hub::Hub;
-use answers::{Failure, json, no_content, text};
+use answers::{Failure, json, no_content, text, with};
 use http::{Method, StatusCode};
 use lapdev_store::Which;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use warp::{Filter, Rejection, Reply, reply::Response};
 
+/// What Prometheus calls the format; taken for plain text, counters lose their type.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const READY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Every route of the hub's own.
@@ -54,7 +56,7 @@ async fn metrics(hub: Arc<Hub>, token: Option<String>) -> Response {
         return failure.response();
     }
     match hub.metrics.encode(hub.agents.count()) {
-        Ok(metrics) => text(StatusCode::OK, &metrics),
+        Ok(metrics) => with(StatusCode::OK, OPEN_METRICS, metrics),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics cannot be written\n"),
     }
 }

@@ -29,10 +29,11 @@ pub(super) async fn environments(hub: &Hub, which: Which) -> Result<EnvironmentL
 /// One environment: the newest life of that name.
 pub(super) async fn environment(hub: &Hub, name: &str) -> Result<EnvironmentView, Failure> {
     let parsed: EnvironmentName = name.parse()?;
-    let found = hub.store.environment_by_name(&parsed).await?;
-    let lists = || "lapdev get environments".to_owned();
-    let missing = || Failure::NotFound { what: "environment", name: name.to_owned(), lists: lists() };
-    let record = found.ok_or_else(missing)?;
+    let Some(record) = hub.store.environment_by_name(&parsed).await? else {
+        let living = hub.store.environments(Which::Living).await?;
+        let known = living.iter().map(|record| record.identity.name.as_str());
+        return Err(Failure::not_found("environment", name, known, "lapdev get environments"));
+    };
     let status = hub.store.status(&record.identity.uid).await?;
     let connected = connected(hub).await?.contains(&record.cluster);
     Ok(environment_view(hub, &record, status.as_ref(), connected))

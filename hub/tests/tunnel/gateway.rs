@@ -199,7 +199,7 @@ async fn a_websocket_passes_both_ways() {
 async fn the_api_shows_what_is_and_makes_and_revokes_tokens() {
     let (lab, agent, environment) = served(Access::Public).await;
     let admin = format!("Bearer {}", lab.admin_token());
-    for path in ["/api/v1/environments", "/api/v1/nothing", "/metrics"] {
+    for path in ["/api/v1", "/api/v1/", "/api/v1/environments", "/api/v1/nothing", "/metrics"] {
         assert_eq!(ask(&lab, get("localhost", path)).await.status, 401, "{path}");
         let wrong = get("localhost", path).header("authorization", "Bearer lapdev_admin_wrong");
         assert_eq!(ask(&lab, wrong).await.status, 401, "{path}");
@@ -218,8 +218,13 @@ async fn the_api_shows_what_is_and_makes_and_revokes_tokens() {
     let audit: AuditReport = serde_json::from_slice(&read("/api/v1/audit").await.body).expect("a report");
     let kinds: Vec<_> = audit.findings.iter().map(|f| (f.cluster.as_str(), f.kind.as_str())).collect();
     assert_eq!((audit.checked, kinds.as_slice()), (1, &[("other", "NotConnected")][..]));
-    assert_eq!(read("/api/v1/environments/nobody").await.status, 404);
-    assert!(read("/metrics").await.text().contains("lapdev_agents_connected 1"));
+    let nobody = read("/api/v1/environments/stagin").await;
+    assert_eq!(nobody.status, 404);
+    assert!(nobody.text().contains("no environment stagin; did you mean staging?"), "{}", nobody.text());
+    assert_eq!(read("/api/v1/clusters/dve/tokens").await.status, 404);
+    let metrics = read("/metrics").await;
+    assert!(metrics.text().contains("lapdev_agents_connected 1"));
+    assert!(metrics.header("content-type").starts_with("application/openmetrics-text; version=1.0.0"));
     let token = |method: &str, path: &str| {
         Request::builder()
             .method(method)
