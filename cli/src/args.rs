@@ -168,7 +168,7 @@ pub struct ServerArgs {
     pub server: String,
     /// The file with its admin token: admin.token in its data folder
     #[arg(long, env = "LAPDEV_ADMIN_TOKEN_FILE")]
-    pub admin_token_file: PathBuf,
+    pub admin_token_file: Option<PathBuf>,
     /// A certificate authority to trust besides the system's, PEM
     #[arg(long, env = "LAPDEV_CA_FILE")]
     pub ca_file: Option<PathBuf>,

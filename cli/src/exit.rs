@@ -1,5 +1,7 @@
 //! How a command ends: the exit codes that scripts count on, and the one place that prints an error.
 
+use crate::output::message;
+use lapdev_api::words::error_chain;
 use std::{error::Error, process::ExitCode};
 
 /// Why a command did not end well.
@@ -9,6 +11,8 @@ pub enum Failure {
     NotFine(Option<Box<dyn Error + Send + Sync>>),
     /// Something could not be reached (3).
     Unreachable(Box<dyn Error + Send + Sync>),
+    /// The command was used wrongly (2), in a way that clap does not notice.
+    Usage(Box<dyn Error + Send + Sync>),
 }
 
 impl Failure {
@@ -22,27 +26,21 @@ impl Failure {
         Self::Unreachable(error.into())
     }
 
+    /// The command was used wrongly.
+    pub fn usage(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Usage(error.into())
+    }
+
     /// Prints the error with its causes on stderr and gives the exit code. Clap itself ends with 2 on wrong usage.
     pub fn report(&self) -> ExitCode {
-        match self {
-            Self::NotFine(error) => {
-                error.iter().for_each(|error| print_chain(error.as_ref()));
-                ExitCode::from(1)
-            }
-            Self::Unreachable(error) => {
-                print_chain(error.as_ref());
-                ExitCode::from(3)
-            }
+        let (error, code) = match self {
+            Self::NotFine(error) => (error.as_ref(), 1),
+            Self::Usage(error) => (Some(error), 2),
+            Self::Unreachable(error) => (Some(error), 3),
+        };
+        if let Some(error) = error {
+            message(format_args!("lapdev: {}", error_chain(error.as_ref())));
         }
+        ExitCode::from(code)
     }
-}
-
-fn print_chain(error: &(dyn Error + 'static)) {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    eprintln!("lapdev: {text}");
 }

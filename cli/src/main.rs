@@ -1,6 +1,5 @@
 //! The `lapdev` command. It has no logic of its own: it reads arguments and settings, calls the part that knows, and
 //! prints. Data goes to stdout, messages to stderr; `exit` has the exit codes.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command is for")]
 
 mod args;
 mod client;

@@ -4,17 +4,17 @@ use crate::{
     args::{Format, ServerArgs},
     client::Client,
     exit::Failure,
-    output::{Row, print},
+    output::{Row, message, print},
 };
 use lapdev_api::view::{AuditReport, Finding};
 
 /// Runs it.
 pub async fn run(output: Format, server: &ServerArgs) -> Result<(), Failure> {
-    let report: AuditReport = Client::new(server)?.get("audit").await?;
+    let report: AuditReport = Client::new(server)?.patient().get(&["audit"]).await?;
     if output != Format::Table || !report.findings.is_empty() {
         print(output, &report, &report.findings)?;
     }
-    eprintln!("audit: {} environments looked at, {} findings", report.checked, report.findings.len());
+    message(format_args!("audit: {} environments looked at, {} findings", report.checked, report.findings.len()));
     if report.findings.is_empty() { Ok(()) } else { Err(Failure::NotFine(None)) }
 }
 

@@ -1,14 +1,18 @@
 //! `lapdev explain`: why an environment exists, why each of its workloads runs, how they are, what to do next.
 
-use crate::{args::ServerArgs, client::Client, exit::Failure};
+use crate::{
+    args::ServerArgs,
+    client::Client,
+    exit::Failure,
+    output::{data, plain},
+};
 use lapdev_api::view::EnvironmentView;
 use std::fmt::Write as _;
 
 /// Runs it.
 pub async fn run(name: &str, server: &ServerArgs) -> Result<(), Failure> {
-    let view: EnvironmentView = Client::new(server)?.get(&format!("environments/{name}")).await?;
-    print!("{}", explain(&view));
-    Ok(())
+    let view: EnvironmentView = Client::new(server)?.get(&["environments", name]).await?;
+    data(&explain(&view))
 }
 
 /// The whole text. Writing to a `String` cannot fail, hence the ignored results.
@@ -16,7 +20,7 @@ fn explain(view: &EnvironmentView) -> String {
     let mut text = format!("{}: {} environment of {}, {}", view.name, view.environment_type, view.catalog, view.phase);
     let _ = match view.message.as_str() {
         "" => writeln!(text),
-        message => writeln!(text, ": {message}"),
+        message => writeln!(text, ": {}", plain(message)),
     };
     let _ = writeln!(text, "  placed in cluster {}, namespace {}", view.cluster, view.namespace);
     let observed = view.observed_generation.map_or_else(|| "nothing yet".to_owned(), |g| g.to_string());
@@ -46,7 +50,7 @@ fn section(text: &mut String, title: &str, lines: impl Iterator<Item = String>) 
     if lines.peek().is_some() {
         let _ = writeln!(text, "{title}:");
         lines.for_each(|line| {
-            let _ = writeln!(text, "  {line}");
+            let _ = writeln!(text, "  {}", plain(&line));
         });
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     args::{Get, List},
     client::Client,
     exit::Failure,
-    output::{Row, age, print},
+    output::{Row, age, message, plain, print},
 };
 use jiff::Timestamp;
 use lapdev_api::view::{ClusterView, ConfigView, EnvironmentList, EnvironmentView};
@@ -19,19 +19,19 @@ pub async fn run(what: Get) -> Result<(), Failure> {
 }
 
 async fn environments(list: &List) -> Result<(), Failure> {
-    let answer: EnvironmentList = Client::new(&list.server)?.get("environments").await?;
+    let answer: EnvironmentList = Client::new(&list.server)?.get(&["environments"]).await?;
     print(list.output, &answer, &answer.items)?;
     warn_of(&answer.config);
     Ok(())
 }
 
 async fn environment(name: &str, list: &List) -> Result<(), Failure> {
-    let view: EnvironmentView = Client::new(&list.server)?.get(&format!("environments/{name}")).await?;
+    let view: EnvironmentView = Client::new(&list.server)?.get(&["environments", name]).await?;
     print(list.output, &view, std::slice::from_ref(&view))
 }
 
 async fn clusters(list: &List) -> Result<(), Failure> {
-    let views: Vec<ClusterView> = Client::new(&list.server)?.get("clusters").await?;
+    let views: Vec<ClusterView> = Client::new(&list.server)?.get(&["clusters"]).await?;
     print(list.output, &views, &views)
 }
 
@@ -39,15 +39,15 @@ async fn clusters(list: &List) -> Result<(), Failure> {
 fn warn_of(config: &ConfigView) {
     if !config.errors.is_empty() {
         let commit = config.head.as_ref().map_or_else(String::new, ToString::to_string);
-        eprintln!("\nconfig commit {commit} does not load; the last good one stays in force:");
-        config.errors.iter().for_each(|error| eprintln!("  {error}"));
+        message(format_args!("\nconfig commit {commit} does not load; the last good one stays in force:"));
+        config.errors.iter().for_each(|error| message(format_args!("  {}", plain(error))));
     }
     if let Some(held) = &config.held {
         let names: Vec<_> = held.environments.iter().map(ToString::to_string).collect();
-        eprintln!("\nDeletionHeld: {}\n  {}", held.message, names.join(", "));
+        message(format_args!("\nDeletionHeld: {}\n  {}", plain(&held.message), names.join(", ")));
     }
     for problem in &config.unreadable {
-        eprintln!("\n{}: {}", problem.reason, problem.message);
+        message(format_args!("\n{}: {}", problem.reason, plain(&problem.message)));
     }
 }
 

@@ -3,9 +3,10 @@
 use crate::{
     args::{LoadRestrictor, Render},
     exit::Failure,
+    output::data,
 };
 use lapdev_kustomize::{self as kustomize, DiskFileSystem, Options};
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 /// Runs it. The whole disk is the tree, since a kustomization may name bases above its own folder.
 pub fn run(args: &Render) -> Result<(), Failure> {
@@ -21,5 +22,5 @@ pub fn run(args: &Render) -> Result<(), Failure> {
     let path =
         fs.tree_path(&args.dir).map_err(|error| Failure::not_fine(format!("{}: {error}", args.dir.display())))?;
     let objects = kustomize::render(&fs, &path, &options).map_err(Failure::not_fine)?;
-    std::io::stdout().write_all(kustomize::to_yaml(&objects).as_bytes()).map_err(Failure::not_fine)
+    data(&kustomize::to_yaml(&objects))
 }

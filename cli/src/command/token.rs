@@ -4,7 +4,7 @@ use crate::{
     args::{Format, ServerArgs, Token},
     client::Client,
     exit::Failure,
-    output::{Row, age, print},
+    output::{Row, age, data, message, print},
 };
 use jiff::Timestamp;
 use lapdev_api::view::TokenView;
@@ -20,14 +20,14 @@ pub async fn run(what: Token) -> Result<(), Failure> {
 
 /// The secret alone goes to stdout, so that it can be piped into a file or a Secret.
 async fn create(cluster: &str, server: &ServerArgs) -> Result<(), Failure> {
-    let token: TokenView = Client::new(server)?.post(&format!("clusters/{cluster}/tokens")).await?;
-    eprintln!("token {} of cluster {cluster}; it is not shown again:", token.id);
-    println!("{}", token.secret.unwrap_or_default());
-    Ok(())
+    let token: TokenView = Client::new(server)?.post(&["clusters", cluster, "tokens"]).await?;
+    let secret = token.secret.ok_or_else(|| Failure::not_fine("the control plane's answer holds no token"))?;
+    message(format_args!("token {} of cluster {cluster}; it is not shown again:", token.id));
+    data(&format!("{secret}\n"))
 }
 
 async fn list(cluster: &str, output: Format, server: &ServerArgs) -> Result<(), Failure> {
-    let tokens: Vec<TokenView> = Client::new(server)?.get(&format!("clusters/{cluster}/tokens")).await?;
+    let tokens: Vec<TokenView> = Client::new(server)?.get(&["clusters", cluster, "tokens"]).await?;
     print(output, &tokens, &tokens)
 }
 
@@ -36,13 +36,13 @@ async fn revoke(cluster: &str, id: Option<String>, server: &ServerArgs) -> Resul
     let ids = match id {
         Some(id) => vec![id],
         None => {
-            let tokens: Vec<TokenView> = client.get(&format!("clusters/{cluster}/tokens")).await?;
+            let tokens: Vec<TokenView> = client.get(&["clusters", cluster, "tokens"]).await?;
             tokens.into_iter().map(|token| token.id).collect()
         }
     };
     for id in ids {
-        client.delete(&format!("clusters/{cluster}/tokens/{id}")).await?;
-        eprintln!("token {id} of cluster {cluster} is revoked");
+        client.delete(&["clusters", cluster, "tokens", &id]).await?;
+        message(format_args!("token {id} of cluster {cluster} is revoked"));
     }
     Ok(())
 }

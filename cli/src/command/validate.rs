@@ -1,6 +1,10 @@
 //! `lapdev validate`: every error of a config repository's folder in one run, each with its place. Exits 1 on any.
 
-use crate::{args::ReportFormat, exit::Failure};
+use crate::{
+    args::ReportFormat,
+    exit::Failure,
+    output::{data, json, message, plain},
+};
 use lapdev_kustomize::{DiskFileSystem, TreePath};
 use lapdev_reconciler::validate::{Report, check_tree};
 use std::path::Path;
@@ -24,21 +28,22 @@ pub fn run(dir: &Path, path: Option<&str>, output: ReportFormat) -> Result<(), F
 
 fn print(report: &Report, output: ReportFormat) -> Result<(), Failure> {
     match output {
-        ReportFormat::Json => {
-            println!("{}", serde_json::to_string_pretty(&report.diagnostics).map_err(Failure::not_fine)?);
+        ReportFormat::Json => json(&report.diagnostics)?,
+        ReportFormat::Text => {
+            let lines = report.diagnostics.iter().map(|diagnostic| plain(&diagnostic.to_string()) + "\n");
+            data(&lines.collect::<String>())?;
         }
-        ReportFormat::Text => report.diagnostics.iter().for_each(|diagnostic| println!("{diagnostic}")),
     }
     for catalog in &report.elsewhere {
-        eprintln!("catalog {catalog}: its source is in another repository; its objects were not looked at");
+        message(format_args!("catalog {catalog}: its source is in another repository; its objects were not looked at"));
     }
     let config = &report.config;
-    eprintln!(
+    message(format_args!(
         "{} clusters, {} catalogs, {} environments: {} errors",
         config.clusters.len(),
         config.catalogs.len(),
         config.environments.len(),
         report.diagnostics.len()
-    );
+    ));
     Ok(())
 }
