@@ -4,6 +4,7 @@
 mod args;
 mod client;
 mod command;
+mod data_dir;
 mod exit;
 mod output;
 mod settings;
@@ -12,7 +13,9 @@ use args::{Cli, Command};
 use clap::Parser;
 use command::{audit, explain, get, render, serve, token, validate};
 use exit::Failure;
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
+
+const THREADS_PATIENCE: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -36,6 +39,10 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
+/// A thread that cannot be stopped, such as a fetch from a server that hangs, is not waited for.
 fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Runtime::new().map_err(Failure::not_fine)?.block_on(command)
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::not_fine)?;
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_timeout(THREADS_PATIENCE);
+    outcome
 }

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use url::Url;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -223,6 +224,14 @@ impl Settings {
         if self.github.webhook_secret_files.is_empty() {
             return Err("[github] webhook_secret_files needs at least one file: unsigned webhooks are refused");
         }
+        let external = Url::parse(&self.server.external_url).ok();
+        let web = external.filter(|url| matches!(url.scheme(), "http" | "https") && url.path() == "/");
+        if web.is_none_or(|url| url.query().is_some() || url.fragment().is_some()) {
+            return Err("[server] external_url is an address without a path, such as \"https://lapdev.example.com\"");
+        }
+        if self.git.timeout.is_zero() || self.git.poll.is_zero() {
+            return Err("[git] timeout and poll must be more than nothing, such as \"60s\"");
+        }
         if self.limits.deletion_share > 100 {
             return Err("[limits] deletion_share is a percentage: 0 to 100");
         }
@@ -288,6 +297,18 @@ mod tests {
         let text = EXAMPLE.replace("listen = ", "lisen = ");
         let error = parse(&text).expect_err("lisen is no key").to_string();
         assert!(error.starts_with("lapdev.toml:9:1: unknown field `lisen`"), "{error}");
+    }
+
+    #[test]
+    fn what_no_link_could_be_made_of_or_would_never_rest_is_refused() {
+        let refused = |from: &str, to: &str| parse(&EXAMPLE.replace(from, to)).expect_err(to).to_string();
+        for bad in
+            ["lapdev.example.com", "ftp://lapdev.example.com", "https://example.com/lapdev", "https://a.example/?b"]
+        {
+            assert!(refused("https://lapdev.example.com", bad).contains("[server] external_url"), "{bad}");
+        }
+        assert!(refused("# poll = \"60s\"", "poll = \"0s\"").contains("[git] timeout and poll"));
+        assert!(refused("# poll = \"60s\"", "poll = \"1 fortnight\"").contains("is not a duration"));
     }
 
     #[test]

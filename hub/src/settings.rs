@@ -61,7 +61,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(15),
             header_bytes: 64 << 10,
             stall_timeout: Duration::from_secs(120),
-            drain: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
         }
     }
 }
