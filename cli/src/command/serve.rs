@@ -8,6 +8,7 @@ use crate::{
     exit::Failure,
     settings::{GitHub as GitHubTable, Settings},
 };
+use lapdev_api::name::ControlPlaneId;
 use lapdev_forge::github::{Credentials, GitHub, GitHubSettings};
 use lapdev_hub::{HubSettings, Server, TlsFiles};
 use lapdev_reconciler::{
@@ -38,8 +39,9 @@ pub async fn run(config: &Path) -> Result<(), Failure> {
     log();
     let shutdown = CancellationToken::new();
     cancel_on_signal(&shutdown)?;
+    let id = control_plane_id(&settings)?;
     let _held = DataDir::hold(&settings.data_dir).map_err(Failure::not_fine)?;
-    let store = Store::open(&settings.data_dir.join("lapdev.db")).await.map_err(Failure::not_fine)?;
+    let store = Store::open(&settings.data_dir.join("lapdev.db"), &id).await.map_err(Failure::not_fine)?;
     let forge = Arc::new(forge(&settings.github)?);
     let webhook = lapdev_webhook::routes(store.clone(), webhook_secret(&settings.github)?).boxed();
     let reconciler =
@@ -86,6 +88,14 @@ fn cancel_on_signal(shutdown: &CancellationToken) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+/// Of a new store, so that one whose store is lost takes up again what its agents hold.
+fn control_plane_id(settings: &Settings) -> Result<ControlPlaneId, Failure> {
+    let config = &settings.config;
+    let external: Url = setting(EXTERNAL_URL, &settings.server.external_url)?;
+    let (repository, branch) = (setting(REPOSITORY, &config.repository)?, setting(BRANCH, &config.branch)?);
+    Ok(ControlPlaneId::derive(external.as_str(), &repository, &branch, &config.path))
 }
 
 fn reconciler_settings(settings: &Settings) -> Result<ReconcilerSettings, Failure> {
