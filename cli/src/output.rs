@@ -54,7 +54,9 @@ fn table<R: Row>(items: &[R]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(R::HEAD.to_vec());
     table.add_rows(items.iter().map(|item| item.cells().iter().map(|cell| plain(cell)).collect::<Vec<_>>()));
-    table.column_iter_mut().for_each(|column| drop(column.set_padding((0, 2))));
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
     table.trim_fmt()
 }
 
