@@ -45,7 +45,9 @@ struct Server {
 impl Server {
     async fn start(bounds: Bounds) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(&folder.path().join("lapdev.db"), &"a".repeat(16).parse().expect("legal")).await.expect("opened");
+        let store = Store::open(&folder.path().join("lapdev.db"), &"a".repeat(16).parse().expect("legal"))
+            .await
+            .expect("opened");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
         let secret = WebhookSecret::from_lines(&format!("{SECRET}\n{OLD_SECRET}")).expect("two");
