@@ -13,6 +13,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lapdev_tunnel::{body::Body, h2::Owned};
+use rustix::net::sockopt;
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -22,6 +23,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use crate::dispatch::Routes;
 
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(20);
+const KEEPALIVE_TRIES: u32 = 3;
 const H2_PING_EVERY: Duration = Duration::from_secs(20);
 const H2_STREAMS: u32 = 128;
 const H2_WINDOW: u32 = 256 << 10;
@@ -44,8 +48,9 @@ pub(super) async fn serve<S: Routes>(
     certificates: Option<&Certificates>,
     context: Context<S>,
 ) {
-    // Latency matters more than full packets, and only for latency would a failure be felt.
-    let _ = stream.set_nodelay(true);
+    if let Err(error) = tune(&stream) {
+        return tracing::debug!(%peer, %error, "a connection ended before it began");
+    }
     let stream = Stall::new(stream, context.dispatch.hub().settings.limits.stall_timeout);
     let Some(certificates) = certificates else { return http(stream, false, peer, context).await };
     let patience = context.dispatch.hub().settings.limits.header_timeout;
@@ -59,6 +64,16 @@ pub(super) async fn serve<S: Routes>(
         Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS handshake"),
         Err(_) => tracing::debug!(%peer, "no TLS handshake in time"),
     }
+}
+
+/// Latency matters more than full packets. And a client that vanished without a word, as a closed laptop does, must be
+/// noticed though nobody says anything: a quiet WebSocket would hold its place in the tunnel for ever.
+fn tune(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_AFTER)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_EVERY)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_TRIES)?;
+    Ok(sockopt::set_socket_keepalive(stream, true)?)
 }
 
 async fn http<S: Routes, I>(io: I, h2: bool, peer: SocketAddr, context: Context<S>)
@@ -141,5 +156,21 @@ impl Bounds {
 fn ended(outcome: Result<(), hyper::Error>) {
     if let Err(error) = outcome {
         tracing::debug!(%error, "a connection ended");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_asks_a_quiet_client_whether_it_is_there() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let (near, _far) =
+            tokio::join!(TcpStream::connect(listener.local_addr().expect("an address")), listener.accept());
+        let near = near.expect("connected");
+        tune(&near).expect("tuned");
+        assert!(sockopt::socket_keepalive(&near).expect("said"));
+        assert_eq!(sockopt::tcp_keepidle(&near).expect("said"), KEEPALIVE_AFTER);
     }
 }
