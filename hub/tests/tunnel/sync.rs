@@ -141,5 +141,7 @@ async fn a_hub_that_lost_its_store_adopts_what_the_agent_holds() {
     again.synced().await;
     let record = second.store.environment(&environment.uid).await.expect("read").expect("adopted");
     assert_eq!((record.life, record.generation), (Life::Live, Generation(4)));
+    let sessions = second.store.sessions().await.expect("read");
+    assert!(sessions[0].adopted, "that this was all is known too");
     assert!(again.memory.holds(&environment.uid, digest));
 }

@@ -258,10 +258,10 @@ async fn no_resurrection(theatre: &Theatre, before: &[(String, String)]) -> Resu
 }
 
 /// A running watch over the inventories of all environments, whose names carry the uids.
-struct Inventories(Child);
+pub struct Inventories(Child);
 
 impl Inventories {
-    fn watch(cluster: &ApiCluster) -> Result<Self, Error> {
+    pub fn watch(cluster: &ApiCluster) -> Result<Self, Error> {
         let kubectl = Tools::find("kubectl")?.path("kubectl");
         let mut command = tokio::process::Command::new(kubectl);
         command.arg("--kubeconfig").arg(cluster.kubeconfig_path());
@@ -272,7 +272,7 @@ impl Inventories {
     }
 
     /// Ends it; what it saw.
-    async fn end(mut self) -> Result<String, Error> {
+    pub async fn end(mut self) -> Result<String, Error> {
         self.0.start_kill()?;
         Ok(String::from_utf8(self.0.wait_with_output().await?.stdout)?)
     }

@@ -9,6 +9,7 @@ mod difference;
 mod evidence;
 mod faults;
 mod looks;
+mod loss;
 mod mass;
 mod occupied;
 mod play;

@@ -148,7 +148,7 @@ async fn cart_has_two(theatre: &Theatre) -> Result<(), Error> {
 }
 
 /// The pull request has one comment, and it is about the newest commit.
-async fn one_comment(theatre: &Theatre, number: u64, head: &str) -> Result<(), Error> {
+pub async fn one_comment(theatre: &Theatre, number: u64, head: &str) -> Result<(), Error> {
     until("one comment about the newest commit", LIMIT, async || {
         let comments = theatre.github.comments(forge::APP, number)?;
         within(comments.len() == 1, format!("{} comments", comments.len()))?;
