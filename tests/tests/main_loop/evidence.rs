@@ -58,17 +58,26 @@ impl Company {
         same(&dump(&theatre.cluster).await?, &self.dump)
     }
 
-    /// A push is followed, and a pull request that is closed ends its environment.
+    /// A push is followed; a pull request that is closed, and a branch that is deleted, end their environments.
     async fn goes_on(&self, theatre: &Theatre) -> Result<(), Error> {
         let name = environment_of(theatre, self.pulls[0]).await?;
         let (branch, service) = PULLS[0];
         let head = greet(theatre, branch, service, "second")?;
         settled(theatre, &name, Some(&head)).await?;
         let ending = environment_of(theatre, self.pulls[1]).await?;
-        let uid = self.lives.iter().find(|(name, _)| *name == ending).map(|(_, uid)| uid.clone());
         forge::close_pull(&theatre.github, self.pulls[1])?;
-        gone(theatre, &ending, &uid.ok_or("it was not there before")?).await?;
-        within(living(theatre).await?.len() == 4, "only one may go")
+        gone(theatre, &ending, self.uid_of(|name| name == ending)?).await?;
+        theatre.app.delete_branch(PREVIEW.0)?;
+        forge::pushed(&theatre.github, forge::APP)?;
+        let preview = |name: &str| name.starts_with("preview-four-");
+        gone(theatre, PREVIEW.0, self.uid_of(preview)?).await?;
+        let left = living(theatre).await?;
+        within(left.len() == 3, format!("only two may go: {left:?}"))
+    }
+
+    fn uid_of(&self, is_it: impl Fn(&str) -> bool) -> Result<&str, Error> {
+        let found = self.lives.iter().find(|(name, _)| is_it(name)).map(|(_, uid)| uid.as_str());
+        found.ok_or_else(|| format!("not there before: {:?}", self.lives).into())
     }
 }
 
