@@ -8,7 +8,7 @@ use super::{
     session::{Session, failure},
     switch,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -18,7 +18,10 @@ use lapdev_api::{
     name::Uid,
     wire::{ERROR_HEADER, FORWARD_HEADER},
 };
-use lapdev_tunnel::body::{Body, BoxError};
+use lapdev_tunnel::{
+    body::{Body, BoxError},
+    hop,
+};
 use std::{net::SocketAddr, time::Duration};
 use tokio::net::TcpStream;
 
@@ -107,7 +110,7 @@ fn outgoing(request: Request<Body>, switches: bool) -> Result<Request<Body>, Fai
     let path = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     parts.uri = path.parse::<Uri>().map_err(|_| illegal())?;
     parts.version = http::Version::HTTP_11;
-    strip(&mut parts.headers);
+    hop::strip(&mut parts.headers);
     parts.headers.remove(FORWARD_HEADER);
     parts.headers.insert(header::HOST, host);
     join_cookies(&mut parts.headers);
@@ -126,27 +129,6 @@ fn join_cookies(headers: &mut HeaderMap) {
     {
         headers.insert(header::COOKIE, joined);
     }
-}
-
-/// Removes what is about one connection (RFC 9110, 7.6.1).
-fn strip(headers: &mut HeaderMap) {
-    const HOP_BY_HOP: [HeaderName; 7] = [
-        header::CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ];
-    let listed = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let named: Vec<HeaderName> =
-        listed.flat_map(|list| list.split(',')).filter_map(|n| n.trim().parse().ok()).collect();
-    for name in HOP_BY_HOP.into_iter().chain(named) {
-        headers.remove(name);
-    }
-    headers.remove("keep-alive");
-    headers.remove("proxy-connection");
 }
 
 async fn send(session: &Session, stream: TcpStream, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
@@ -168,7 +150,7 @@ async fn send(session: &Session, stream: TcpStream, request: Request<Body>) -> R
     let answered = tokio::time::timeout(RESPONSE_PATIENCE, sender.send_request(request)).await;
     let late = |_| (StatusCode::GATEWAY_TIMEOUT, "application", "the application did not answer in time".to_owned());
     let mut response = answered.map_err(late)?.map_err(broken)?;
-    strip(response.headers_mut());
+    hop::strip(response.headers_mut());
     response.headers_mut().remove(ERROR_HEADER);
     *response.version_mut() = http::Version::HTTP_2;
     Ok(response)
@@ -191,17 +173,5 @@ mod tests {
         {
             assert!(parse(bad).is_none(), "{bad}");
         }
-    }
-
-    #[test]
-    fn headers_of_one_connection_go_and_so_do_those_that_they_name() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in
-            [("connection", "close, x-private"), ("x-private", "1"), ("x-kept", "1"), ("te", "trailers")]
-        {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        strip(&mut headers);
-        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
     }
 }

@@ -1,7 +1,8 @@
 //! Which headers pass between browser and application, and which are ours.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header, uri::Authority};
+use http::{HeaderMap, HeaderValue, header, uri::Authority};
 use lapdev_api::wire::{ERROR_HEADER, FORWARD_HEADER};
+use lapdev_tunnel::hop;
 use std::net::SocketAddr;
 
 /// The one who asks, as the application may know it.
@@ -11,20 +12,9 @@ pub(super) struct Client<'a> {
     pub(super) scheme: &'a str,
 }
 
-/// What is about one connection (RFC 9110, 7.6.1), and what proxies say to each other.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
 /// Cleans a request's headers and says who asks. The target's header is set last, so that no client can set it.
 pub(super) fn outgoing(headers: &mut HeaderMap, client: &Client<'_>, target: HeaderValue) {
-    strip(headers);
+    hop::strip(headers);
     headers.remove(header::HOST);
     // Half of the proxies write the one, half the other; of the standard's one we say nothing, so nobody else may.
     headers.remove(header::FORWARDED);
@@ -46,19 +36,8 @@ pub(super) fn outgoing(headers: &mut HeaderMap, client: &Client<'_>, target: Hea
 
 /// Cleans an answer's headers.
 pub(super) fn incoming(headers: &mut HeaderMap) {
-    strip(headers);
+    hop::strip(headers);
     headers.remove(ERROR_HEADER);
-}
-
-fn strip(headers: &mut HeaderMap) {
-    let listed = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let named: Vec<HeaderName> =
-        listed.flat_map(|list| list.split(',')).filter_map(|n| n.trim().parse().ok()).collect();
-    for name in HOP_BY_HOP.into_iter().chain(named) {
-        headers.remove(name);
-    }
-    headers.remove("keep-alive");
-    headers.remove("proxy-connection");
 }
 
 #[cfg(test)]
