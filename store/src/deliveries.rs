@@ -102,17 +102,6 @@ impl Store {
         }
         self.commit(attempted, transaction, None).await
     }
-
-    /// Forgets deliveries that were processed before that time, and says how many. One that waits is never forgotten.
-    ///
-    /// # Errors
-    ///
-    /// When the database fails.
-    pub async fn prune_deliveries(&self, older_than: Timestamp) -> Result<u64, StoreError> {
-        let attempted = "forget old deliveries";
-        let delete = sqlx::query("DELETE FROM deliveries WHERE processed_at < $1").bind(older_than.as_microsecond());
-        Ok(delete.execute(&self.writer).await.attempt(attempted)?.rows_affected())
-    }
 }
 
 fn read(row: Row) -> Result<Delivery, StoreError> {
@@ -155,7 +144,7 @@ mod tests {
         assert_eq!(store.pending_deliveries(1).await.expect("read"), [one]);
         store.mark_processed(&["b".to_owned(), "unknown".to_owned()], at(3)).await.expect("marked");
         assert_eq!(store.pending_deliveries(10).await.expect("read"), std::slice::from_ref(&two));
-        assert_eq!(store.prune_deliveries(at(4)).await.expect("pruned"), 2);
+        store.prune(at(4 + crate::DELIVERIES_KEPT.as_secs())).await.expect("pruned");
         assert_eq!(store.pending_deliveries(10).await.expect("read"), [two]);
         assert_eq!(store.record_delivery(&delivery("b", 9, false)).await.expect("recorded"), Recorded::New);
     }

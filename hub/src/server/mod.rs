@@ -50,20 +50,6 @@ pub struct Server {
     hub: Arc<Hub>,
 }
 
-/// Listens and answers until `shutdown`. `extra` is tried where the hub has no route of its own (webhooks).
-///
-/// # Errors
-/// When it cannot start; from then on errors are a connection's or a session's own.
-pub async fn serve<R: Reply + 'static>(
-    settings: HubSettings,
-    store: Store,
-    extra: BoxedFilter<(R,)>,
-    shutdown: CancellationToken,
-) -> Result<(), ServeError> {
-    Server::bind(settings, store).await?.run(extra, shutdown).await;
-    Ok(())
-}
-
 impl Server {
     /// Reads certificate, key and admin token, and listens.
     ///
@@ -97,7 +83,7 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Answers until `shutdown`, then ends in order.
+    /// Answers until `shutdown`, then ends in order. `extra` is tried where the hub has no route of its own (webhooks).
     pub async fn run<R: Reply + 'static>(self, extra: BoxedFilter<(R,)>, shutdown: CancellationToken) {
         let Self { listener, certificates, hub } = self;
         let routes = api::routes(hub.clone()).or(extra).recover(api::recover);
