@@ -229,6 +229,10 @@ impl Registry {
                 _ => environment.accepted.generation,
             },
             digest: environment.bundle.as_ref().map(|_| environment.accepted.digest),
+            ended: match &environment.end {
+                Some(End::Tombstone(tombstone)) => Some(tombstone.evidence.clone()),
+                Some(End::Expired(_)) | None => None,
+            },
         };
         self.environments.values().map(held).collect()
     }
@@ -324,7 +328,10 @@ mod tests {
         assert!(accept(&mut registry, 5, &bundle));
         assert_eq!(registry.tombstone(&uid(), tombstone(4)), Err(Generation(5)));
         assert_eq!(registry.tombstone(&uid(), tombstone(5)), Err(Generation(5)));
+        assert_eq!(registry.held()[0].ended, None);
         assert_eq!(registry.tombstone(&uid(), tombstone(6)), Ok(true));
+        let held = registry.held().remove(0);
+        assert_eq!((held.generation, held.ended), (Generation(6), Some(tombstone(6).evidence)));
         assert_eq!(registry.tombstone(&uid(), tombstone(6)), Ok(true), "said again after a reconnect");
         assert_eq!(registry.assign(&assignment(9, &bundle)), Assigned::Refused(Generation(6)));
         assert!(registry.forget(&uid()).is_some());

@@ -120,6 +120,12 @@ pub enum Evidence {
         /// The life that stays.
         by: Uid,
     },
+    /// The control plane had told its cluster so, for a reason that only the cluster remembers now that the store was lost
+    /// or put back.
+    Told {
+        /// The evidence of then, in words.
+        words: String,
+    },
 }
 
 impl fmt::Display for Evidence {
@@ -137,6 +143,7 @@ impl fmt::Display for Evidence {
             Self::TtlEnded { at } => write!(f, "its ttl ended at {at}"),
             Self::Moved { commit } => write!(f, "config commit {commit} places it elsewhere"),
             Self::Superseded { by } => write!(f, "its earlier life {by} was adopted"),
+            Self::Told { words } => f.write_str(words),
         }
     }
 }

@@ -160,6 +160,9 @@ pub struct Held {
     pub generation: Generation,
     /// The bundle of that generation; none when the agent no longer has its bytes.
     pub digest: Option<Digest>,
+    /// If the control plane said that it ended: the evidence, in the words of the tombstone. The agent removes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
 }
 
 /// Answers `GET /inventory`: what a cluster really holds of this control plane.

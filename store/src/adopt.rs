@@ -5,7 +5,7 @@ use crate::{Store, StoreError, Topic, environments};
 use jiff::Timestamp;
 use lapdev_api::{
     name::{ClusterName, Generation, Uid},
-    record::{EnvironmentRecord, Life},
+    record::{EnvironmentRecord, Evidence, Life},
     wire::Held,
 };
 
@@ -15,7 +15,7 @@ pub enum Adopted {
     /// The store knew it in this cluster. Where the agent was ahead (the store was restored from a copy), its record
     /// now has a newer generation; where it was [`Life::Closed`], it is [`Life::Closing`] again: something is left.
     Known,
-    /// The store did not; there is now a live record of it, without a bundle.
+    /// The store did not; there is now a record of it, without a bundle: live, or closing where the cluster was told so.
     Adopted,
     /// It is placed in another cluster, or its generation is absurd: it is not this agent's to hold.
     Refused,
@@ -40,7 +40,7 @@ impl Store {
         let (adopted, record) = match known {
             None => (Adopted::Adopted, Some(adopted_record(cluster, held, now))),
             Some(known) if known.cluster != *cluster => (Adopted::Refused, None),
-            Some(known) => (Adopted::Known, caught_up(&known, held)),
+            Some(known) => (Adopted::Known, caught_up(&known, held, now)),
         };
         if let Some(record) = record {
             environments::write(&mut transaction, &record).await?;
@@ -83,7 +83,7 @@ fn adopted_record(cluster: &ClusterName, held: &Held, now: Timestamp) -> Environ
         cluster: cluster.clone(),
         namespace: held.namespace.clone(),
         owner: None,
-        life: Life::Live,
+        life: told(held, now).unwrap_or(Life::Live),
         generation: held.generation,
         digest: None,
         first_seen: now,
@@ -99,13 +99,28 @@ fn adopted_record(cluster: &ClusterName, held: &Held, now: Timestamp) -> Environ
     }
 }
 
+/// The end that the cluster was told of before the store was lost or put back. It is under way there, and a tombstone
+/// is never taken back.
+fn told(held: &Held, now: Timestamp) -> Option<Life> {
+    let evidence = Evidence::Told { words: held.ended.clone()? };
+    Some(Life::Closing { evidence, at: now })
+}
+
 /// The record that the agent's word asks for, if it asks for a change.
-fn caught_up(known: &EnvironmentRecord, held: &Held) -> Option<EnvironmentRecord> {
+fn caught_up(known: &EnvironmentRecord, held: &Held, now: Timestamp) -> Option<EnvironmentRecord> {
     let mut record = known.clone();
-    if let Life::Closed { evidence, at } = &known.life {
-        record.life = Life::Closing { evidence: evidence.clone(), at: *at };
+    match (&known.life, told(held, now)) {
+        (Life::Closed { evidence, at }, _) => {
+            record.life = Life::Closing { evidence: evidence.clone(), at: *at };
+        }
+        (Life::Live | Life::Queued { .. }, Some(told)) => {
+            (record.life, record.digest) = (told, None);
+            record.problems.clear();
+        }
+        (Life::Live | Life::Queued { .. } | Life::Closing { .. }, _) => {}
     }
     record.generation = match record.life {
+        _ if held.ended.is_some() => known.generation.max(held.generation),
         // The agent's newer state gives way to ours, unless it is the same.
         Life::Live if known.digest.is_some() && known.digest != held.digest => newer(known.generation, held.generation),
         Life::Closing { .. } | Life::Closed { .. } => newer(known.generation, held.generation),
@@ -177,6 +192,29 @@ mod tests {
         let evidence = evidence.to_string();
         let told = Desired::Tombstone { uid: uid(1), generation: Generation(5), evidence };
         assert_eq!(store.desired(&cluster()).await.expect("read"), [told]);
+    }
+
+    /// The agent goes on removing it, so it must not be taken for living, nor begun anew beside what is left.
+    #[tokio::test]
+    async fn an_end_that_the_cluster_was_told_of_is_not_taken_back_by_a_store_that_does_not_know_it() {
+        let (_folder, store) = sample::store().await;
+        let (digest, bytes) = bundle(1);
+        let restored = EnvironmentRecord { digest: Some(digest), ..record(1, 3) };
+        let publication = Publication { records: vec![restored.clone()], bundles: vec![(digest, bytes)] };
+        store.publish(publication).await.expect("published");
+        for (number, known) in [(1, Adopted::Known), (2, Adopted::Adopted)] {
+            let ended = Some("pull request #7 closed".to_owned());
+            let held = Held { ended, ..sample::held(&record(number, 0), 6, Some(digest)) };
+            assert_eq!(store.adopt(&cluster(), &held, at(5)).await.expect("asked"), known);
+            let adopted = store.environment(&uid(number)).await.expect("read").expect("kept");
+            let Life::Closing { evidence, .. } = adopted.life else { panic!("{adopted:?}") };
+            assert_eq!((evidence.to_string().as_str(), adopted.digest), ("pull request #7 closed", None));
+        }
+        let evidence = "pull request #7 closed".to_owned();
+        let tombstone =
+            |number| Desired::Tombstone { uid: uid(number), generation: Generation(6), evidence: evidence.clone() };
+        assert_eq!(store.desired(&cluster()).await.expect("read"), [tombstone(1), tombstone(2)]);
+        assert!(store.confirm_gone(&cluster(), &uid(2), Generation(6), at(9)).await.expect("closed"));
     }
 
     #[tokio::test]

@@ -83,7 +83,7 @@ pub(crate) fn renamed(mut record: EnvironmentRecord, number: u8) -> EnvironmentR
 
 pub(crate) fn held(record: &EnvironmentRecord, generation: u64, digest: Option<Digest>) -> Held {
     let (identity, namespace) = (record.identity.clone(), record.namespace.clone());
-    Held { identity, namespace, generation: Generation(generation), digest }
+    Held { identity, namespace, generation: Generation(generation), digest, ended: None }
 }
 
 pub(crate) fn status(record: &EnvironmentRecord, phase: Phase) -> EnvironmentStatus {

@@ -86,7 +86,7 @@ mod tests {
             branch: None,
         };
         let namespace = "lapdev-env-staging".parse().expect("legal");
-        Held { identity, namespace, generation: Generation(generation), digest: content.map(Digest::of) }
+        Held { identity, namespace, generation: Generation(generation), digest: content.map(Digest::of), ended: None }
     }
 
     #[test]

@@ -290,6 +290,7 @@ impl Cluster for Memory {
                 namespace: "shop".parse().expect("legal"),
                 generation: assignment.generation,
                 digest: Some(assignment.digest),
+                ended: None,
             })
         };
         held.values().filter_map(item).collect()

@@ -230,6 +230,7 @@ impl History {
             }
             Evidence::TtlEnded { at } => assert!(*at <= self.world.now, "{here}"),
             Evidence::Moved { .. } => panic!("no config of this test moves anything: {here}"),
+            Evidence::Told { .. } => panic!("no plan says so: {here}"),
             Evidence::Superseded { by } => {
                 let stays = self.world.ledger.iter().find(|record| record.identity.uid == *by);
                 assert!(stays.is_some_and(|record| !matches!(record.life, Life::Closed { .. })), "{here}");
@@ -285,11 +286,9 @@ impl History {
         for mut record in self.held.clone() {
             let known = self.world.ledger.iter().any(|known| known.identity.uid == record.identity.uid);
             if !known {
-                (record.life, record.digest, record.head) = (Life::Live, None, None);
+                (record.digest, record.head) = (None, None);
                 (record.reasons, record.pull_requests, record.problems) = (vec![], vec![], vec![]);
                 (record.last_change, record.first_seen) = (self.world.now, self.world.now);
-                // What was being removed when the store was lost is adopted like the rest: its proof is lost as well.
-                self.ended.remove(&record.identity.uid);
                 self.world.ledger.push(record);
             }
         }

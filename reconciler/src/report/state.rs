@@ -92,6 +92,7 @@ fn way_back(evidence: &Evidence) -> &'static str {
         | Evidence::TriggerGone { .. }
         | Evidence::FileGone { .. }
         | Evidence::Moved { .. }
-        | Evidence::Superseded { .. } => "",
+        | Evidence::Superseded { .. }
+        | Evidence::Told { .. } => "",
     }
 }

@@ -708,7 +708,7 @@ async fn after_the_store_was_lost_nothing_begins_before_the_agent_has_said_what_
     let waiting = lab.get("staging").await;
     assert!(matches!(waiting.life, Life::Queued { .. }) && waiting.identity.uid != staging.identity.uid);
     let (identity, namespace) = (staging.identity.clone(), staging.namespace.clone());
-    let held = Held { identity, namespace, generation: staging.generation, digest: staging.digest };
+    let held = Held { identity, namespace, generation: staging.generation, digest: staging.digest, ended: None };
     let dev = name("dev");
     lab.store.session_opened(&dev, 1, "0.1.0", Timestamp::now()).await.expect("opened");
     lab.store.adopt(&dev, &held, Timestamp::now()).await.expect("adopted");
