@@ -4,7 +4,7 @@
 use crate::{
     config::{error_is_shown, fix_is_taken},
     difference::{Dump, same},
-    looks::{LIMIT, environment_of, gone, items, living, passes, settled, steady},
+    looks::{LIMIT, environment_of, gone, items, living, looked, passes, settled, steady},
     scenario::scenario,
 };
 use lapdev_tests::{
@@ -89,7 +89,7 @@ fn greet(theatre: &Theatre, branch: &str, service: &str, text: &str) -> Result<S
 /// and looks whether things go on.
 async fn nothing_is_deleted(
     name: &str,
-    happen: impl AsyncFnOnce(&Theatre) -> Result<(), Error>,
+    happen: impl AsyncFnOnce(&mut Theatre) -> Result<(), Error>,
     mend: impl AsyncFnOnce(&Theatre) -> Result<(), Error>,
 ) {
     let playbill = Playbill { poll: Duration::from_secs(1), ..Playbill::default() };
@@ -105,7 +105,7 @@ async fn nothing_is_deleted(
 
 /// The listing of pull requests has this fault, again and again.
 async fn listing(name: &str, fault: Fault, noticed: impl AsyncFnOnce(&Theatre) -> Result<(), Error>) {
-    let happen = async |theatre: &Theatre| {
+    let happen = async |theatre: &mut Theatre| {
         theatre.github.fault(Some("GET"), "/repos/acme/shop/pulls?", ALWAYS, fault)?;
         noticed(theatre).await?;
         let suffered = theatre.github.exchanges().iter().any(|exchange| exchange.fault.is_some());
@@ -180,41 +180,72 @@ async fn a_rate_limit_deletes_nothing() {
     .await;
 }
 
+/// It is said, also by a control plane that begins anew and never saw it otherwise.
+async fn complains_even_anew(theatre: &mut Theatre, reason: &str) -> Result<(), Error> {
+    complains(theatre, reason).await?;
+    theatre.plane.kill().await?;
+    theatre.plane.restart().await?;
+    // What it says is still what the killed one wrote, until it has looked itself.
+    looked(theatre, 4).await?;
+    complains(theatre, reason).await
+}
+
 #[tokio::test]
 async fn a_repository_that_the_forge_denies_deletes_nothing() {
-    let happen = async |theatre: &Theatre| {
+    let happen = async |theatre: &mut Theatre| {
         theatre.github.fault(None, "/repos/acme/shop", ALWAYS, Fault::Status { status: 404 })?;
-        complains(theatre, "RepositoryUnreadable").await
+        complains_even_anew(theatre, "RepositoryUnreadable").await
     };
     nothing_is_deleted("404 for all of the repository", happen, mended).await;
 }
 
+/// The repository cannot be found where it is fetched from, though the forge knows it.
+async fn unreadable(name: &str, repository: &str, reason: &str) {
+    let happen = async |theatre: &mut Theatre| {
+        std::fs::remove_file(theatre.fetched_from(repository))?;
+        complains_even_anew(theatre, reason).await
+    };
+    nothing_is_deleted(name, happen, async |theatre| is_back(theatre, repository)).await;
+}
+
+/// Another repository, without any branch, is where it is fetched from.
+async fn emptied(name: &str, repository: &str, reason: &str) {
+    let happen = async |theatre: &mut Theatre| {
+        let link = theatre.fetched_from(repository);
+        std::fs::remove_file(&link)?;
+        git2::Repository::init_bare(&link)?;
+        complains_even_anew(theatre, reason).await
+    };
+    nothing_is_deleted(name, happen, async |theatre| is_back(theatre, repository)).await;
+}
+
+fn is_back(theatre: &Theatre, repository: &str) -> Result<(), Error> {
+    let link = theatre.fetched_from(repository);
+    if link.exists() {
+        std::fs::remove_dir_all(&link)?;
+    }
+    let whole = if repository == forge::CONFIG { &theatre.config } else { &theatre.app };
+    Ok(std::os::unix::fs::symlink(whole.path(), link)?)
+}
+
 #[tokio::test]
 async fn an_unreadable_repository_deletes_nothing() {
-    let happen = async |theatre: &Theatre| {
-        std::fs::remove_file(theatre.fetched_from(forge::APP))?;
-        complains(theatre, "RepositoryUnreadable").await
-    };
-    nothing_is_deleted("the application repository is unreadable", happen, repository_is_back).await;
+    unreadable("the application repository is unreadable", forge::APP, "RepositoryUnreadable").await;
 }
 
 #[tokio::test]
 async fn a_repository_that_lost_all_its_branches_deletes_nothing() {
-    let happen = async |theatre: &Theatre| {
-        let link = theatre.fetched_from(forge::APP);
-        std::fs::remove_file(&link)?;
-        git2::Repository::init_bare(&link)?;
-        complains(theatre, "RepositoryUnreadable").await
-    };
-    nothing_is_deleted("the application repository is empty", happen, repository_is_back).await;
+    emptied("the application repository is empty", forge::APP, "RepositoryUnreadable").await;
 }
 
-async fn repository_is_back(theatre: &Theatre) -> Result<(), Error> {
-    let link = theatre.fetched_from(forge::APP);
-    if link.exists() {
-        std::fs::remove_dir_all(&link)?;
-    }
-    Ok(std::os::unix::fs::symlink(theatre.app.path(), link)?)
+#[tokio::test]
+async fn an_unreadable_config_repository_deletes_nothing() {
+    unreadable("the config repository is unreadable", forge::CONFIG, "ConfigUnreadable").await;
+}
+
+#[tokio::test]
+async fn a_config_repository_that_lost_all_its_branches_deletes_nothing() {
+    emptied("the config repository is empty", forge::CONFIG, "ConfigUnreadable").await;
 }
 
 #[tokio::test]
@@ -222,7 +253,7 @@ async fn a_config_commit_without_the_configured_path_deletes_nothing() {
     let mut saved = Vec::new();
     let saved = &mut saved;
     let files = std::cell::RefCell::new(saved);
-    let happen = async |theatre: &Theatre| {
+    let happen = async |theatre: &mut Theatre| {
         let paths: Vec<_> = theatre.config.files("main")?;
         for path in paths.into_iter().filter(|path| Path::new(path).starts_with("lapdev")) {
             let content = theatre.config.read("main", &path)?;

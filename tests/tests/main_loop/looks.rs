@@ -71,13 +71,21 @@ pub async fn steady(theatre: &Theatre) -> Result<Dump, Error> {
 
 /// Waits until the control plane asked the forge for the open pull requests so many times more, answered or not.
 pub async fn passes(theatre: &Theatre, more: usize) -> Result<(), Error> {
-    let listings = || {
-        let path = format!("/repos/{}/pulls", forge::APP);
-        theatre.github.exchanges().iter().filter(|exchange| exchange.method == "GET" && exchange.path == path).count()
-    };
-    let wanted = listings() + more;
-    until(&format!("{more} more listings of pull requests"), LIMIT, async || {
-        within(listings() >= wanted, format!("{} of {wanted}", listings()))
+    let listing = format!("/repos/{}/pulls", forge::APP);
+    asked(theatre, more, |path| path == listing).await
+}
+
+/// Waits until it asked for anything of the application repository so many times more.
+pub async fn looked(theatre: &Theatre, more: usize) -> Result<(), Error> {
+    let repository = format!("/repos/{}", forge::APP);
+    asked(theatre, more, |path| path.starts_with(&repository)).await
+}
+
+async fn asked(theatre: &Theatre, more: usize, this: impl Fn(&str) -> bool) -> Result<(), Error> {
+    let exchanges = || theatre.github.exchanges().into_iter().filter(|e| e.method == "GET" && this(&e.path)).count();
+    let wanted = exchanges() + more;
+    until(&format!("{more} more questions to the forge"), LIMIT, async || {
+        within(exchanges() >= wanted, format!("{} of {wanted}", exchanges()))
     })
     .await
 }
