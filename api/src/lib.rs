@@ -11,6 +11,7 @@ pub mod labels;
 pub mod link;
 pub mod name;
 pub mod record;
+pub mod standing;
 pub mod status;
 pub mod view;
 pub mod wire;

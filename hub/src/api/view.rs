@@ -6,6 +6,7 @@ use lapdev_api::{
     link,
     name::{ClusterName, EnvironmentName},
     record::{EnvironmentRecord, Life, PreviewRecord},
+    standing::Standing,
     status::{EnvironmentStatus, Phase},
     view::{BranchView, ClusterView, EnvironmentList, EnvironmentView, LinkView},
 };
@@ -107,21 +108,20 @@ fn branch_view(record: &EnvironmentRecord) -> Option<BranchView> {
     })
 }
 
-/// How an environment is, of what was published and what its agent last said; and in one sentence.
+/// How an environment is, in one word and in one sentence.
 fn phase(record: &EnvironmentRecord, status: Option<&EnvironmentStatus>, connected: bool) -> (Phase, String) {
     let away = || format!("cluster {} is not connected; what runs there goes on", record.cluster);
-    match (&record.life, status) {
-        (Life::Queued { reason }, _) => (Phase::Queued, reason.clone()),
-        (Life::Closing { evidence, .. }, _) if connected => (Phase::Terminating, evidence.to_string()),
-        (Life::Closing { evidence, .. }, _) => (Phase::Terminating, format!("{evidence}; {}", away())),
-        (Life::Closed { evidence, .. }, _) => (Phase::Terminating, evidence.to_string()),
-        (Life::Live, _) if record.digest.is_none() => (Phase::Pending, unpublished(record)),
-        (Life::Live, Some(status)) if status.generation >= record.generation => (status.phase, status.message.clone()),
-        (Life::Live, _) if !connected => (Phase::Pending, away()),
-        (Life::Live, _) => (
+    match Standing::of(record, status, connected) {
+        Standing::Queued(reason) => (Phase::Queued, reason.to_owned()),
+        Standing::Observed(status) => (status.phase, status.message.clone()),
+        Standing::Unpublished => (Phase::Pending, unpublished(record)),
+        Standing::Away => (Phase::Pending, away()),
+        Standing::RollingOut => (
             Phase::Pending,
             format!("generation {} was published; the agent has not applied it yet", record.generation),
         ),
+        Standing::Closing(evidence) if !connected => (Phase::Terminating, format!("{evidence}; {}", away())),
+        Standing::Closing(evidence) | Standing::Closed(evidence) => (Phase::Terminating, evidence.to_string()),
     }
 }
 
@@ -173,6 +173,8 @@ mod tests {
         for (life, published, observed, connected, expected) in [
             (Life::Queued { reason: "full".to_owned() }, true, Some(3), true, (Phase::Queued, "full")),
             (Life::Live, false, None, true, (Phase::Pending, "nothing was published yet")),
+            // Adopted: the agent has it from a store that was lost.
+            (Life::Live, false, Some(3), true, (Phase::Failed, "web crashes")),
             (
                 Life::Live,
                 true,

@@ -1,7 +1,8 @@
 //! How an environment is, in words, from what was published and what its agent last said.
 
 use lapdev_api::{
-    record::{EnvironmentRecord, Evidence, Life},
+    record::{EnvironmentRecord, Evidence, Life, Problem},
+    standing::{self, Standing},
     status::{EnvironmentStatus, Phase},
 };
 use lapdev_forge::CommitState;
@@ -33,41 +34,36 @@ fn state(words: &str, detail: impl Into<String>, verdict: CommitState) -> State 
 
 impl Sight<'_> {
     pub(super) fn state(&self) -> State {
-        match &self.record.life {
-            Life::Queued { reason } => state("waits", reason, CommitState::Pending),
-            Life::Closing { evidence, .. } => state("is being removed", evidence.to_string(), CommitState::Pending),
-            Life::Closed { evidence, .. } => {
-                state("has ended", format!("{evidence}.{}", way_back(evidence)), CommitState::Pending)
-            }
-            Life::Live => self.live(),
-        }
-    }
-
-    fn live(&self) -> State {
-        let failed = self.record.problems.iter().find(|problem| problem.reason == "RenderFailed");
-        if let Some(problem) = failed {
+        let (pending, failed) = (CommitState::Pending, CommitState::Failure);
+        if let Some(problem) = self.not_rendered() {
             let words = match self.record.digest {
                 Some(_) => "could not be updated; what ran before runs on",
                 None => "could not be rendered",
             };
-            return state(words, &problem.message, CommitState::Failure);
+            return state(words, &problem.message, failed);
         }
-        let cluster = &self.record.cluster;
-        match self.current() {
-            Some(status) => observed(status),
-            None if self.record.digest.is_none() => state("is not published yet", "", CommitState::Pending),
-            None if !self.connected => state(
-                "waits for its cluster",
-                format!("the agent of cluster {cluster} is not connected"),
-                CommitState::Pending,
-            ),
-            None => state("is being rolled out", "", CommitState::Pending),
+        match Standing::of(self.record, self.status, self.connected) {
+            Standing::Queued(reason) => state("waits", reason, pending),
+            Standing::Observed(status) => observed(status),
+            Standing::Unpublished => state("is not published yet", "", pending),
+            Standing::Away => {
+                let why = format!("the agent of cluster {} is not connected", self.record.cluster);
+                state("waits for its cluster", why, pending)
+            }
+            Standing::RollingOut => state("is being rolled out", "", pending),
+            Standing::Closing(evidence) => state("is being removed", evidence.to_string(), pending),
+            Standing::Closed(evidence) => state("has ended", format!("{evidence}.{}", way_back(evidence)), pending),
         }
+    }
+
+    fn not_rendered(&self) -> Option<&Problem> {
+        let live = self.record.life == Life::Live;
+        self.record.problems.iter().find(|problem| live && problem.reason == "RenderFailed")
     }
 
     /// What the agent said about what was last published, not about something older.
     pub(super) fn current(&self) -> Option<&EnvironmentStatus> {
-        self.status.filter(|status| status.generation >= self.record.generation)
+        standing::current(self.record, self.status)
     }
 }
 
