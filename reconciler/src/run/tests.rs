@@ -521,7 +521,7 @@ async fn the_comment_follows_the_pods_and_is_written_only_when_it_changes() {
     let mut lab = Lab::new().await;
     let record = lab.pull_request_on_web().await;
     let key = record.identity.name.to_string();
-    lab.comment(7, "waits for its cluster").await;
+    lab.comment(7, "is being rolled out").await;
     let status = |phase, health, ready| EnvironmentStatus {
         uid: record.identity.uid.clone(),
         generation: record.generation,
