@@ -66,7 +66,7 @@ impl<'a> Lives<'a> {
         lives
     }
 
-    /// Two living lives of one subject arise when the store was lost: one began anew, and a cluster still held the
+    /// Two living lives of one subject arise when the store was lost: one waits to begin, and a cluster still held the
     /// other. The held one stays, since it runs.
     fn add_living(&mut self, subject: Subject, record: &'a EnvironmentRecord) {
         let Some(other) = self.living.insert(subject.clone(), record) else { return };
