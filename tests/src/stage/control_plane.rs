@@ -214,14 +214,14 @@ api_url = "{github}"
 token_file = "github-token"
 webhook_secret_files = ["webhook"]
 [git]
-poll = "{poll}s"
+poll = "{poll}ms"
 [repositories]
 {repositories}
 {more}"#,
         listen = setup.place.listen,
         external_url = setup.place.external_url(),
         github = setup.github,
-        poll = setup.poll.as_secs(),
+        poll = setup.poll.as_millis(),
         more = setup.more,
     );
     Ok(std::fs::write(setup.folder.join("lapdev.toml"), text)?)

@@ -92,7 +92,7 @@ async fn nothing_is_deleted(
     happen: impl AsyncFnOnce(&mut Theatre) -> Result<(), Error>,
     mend: impl AsyncFnOnce(&Theatre) -> Result<(), Error>,
 ) {
-    let playbill = Playbill { poll: Duration::from_secs(1), ..Playbill::default() };
+    let playbill = Playbill { poll: Duration::from_millis(300), ..Playbill::default() };
     scenario(name, &playbill, async |theatre| {
         let company = Company::gather(theatre).await?;
         happen(theatre).await?;
