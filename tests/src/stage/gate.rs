@@ -1,7 +1,7 @@
 //! An admission webhook that holds what a test chooses inside the API server, for as long as the test wants: so that a
 //! process can be killed between its first write and its last, without luck.
 
-use super::{Error, until, within};
+use super::{Error, chart, until, within};
 use crate::cluster::ApiCluster;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -53,7 +53,7 @@ impl Gate {
         Ok(Self { address, authority, held, _serving: serving })
     }
 
-    /// From now on, writes to Deployments of this name prefix, of one of these operations, wait at the gate. Returns when
+    /// From now on, the agent's writes to Deployments of this name prefix, by one of these operations, wait. Returns when
     /// the API server minds it.
     pub async fn close(&self, cluster: &ApiCluster, operations: &[&str], prefix: &str) -> Result<(), Error> {
         let webhook = json!({
@@ -105,8 +105,11 @@ impl Gate {
 
 fn condition(operations: &[&str], prefix: &str) -> String {
     let chosen: Vec<_> = operations.iter().map(|operation| format!("{operation:?}")).collect();
+    // Controllers write Deployments, too.
+    let agent = format!("system:serviceaccount:{}:{}", chart::NAMESPACE, chart::RELEASE);
     format!(
-        "request.name == {PROBE:?} || (request.name.startsWith({prefix:?}) && request.operation in [{}])",
+        "request.name == {PROBE:?} || (request.userInfo.username == {agent:?} && request.name.startsWith({prefix:?}) && \
+         request.operation in [{}])",
         chosen.join(", ")
     )
 }
