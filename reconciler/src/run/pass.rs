@@ -282,7 +282,7 @@ fn log(record: &EnvironmentRecord) {
         Life::Queued { reason } => tracing::info!(environment = %name, %uid, reason, "environment waits"),
         Life::Live => {
             let problem = record.problems.first().map(|problem| problem.message.as_str());
-            tracing::info!(environment = %name, %uid, %generation, problem, "environment published");
+            tracing::info!(environment = %name, %uid, %generation, problem, "environment written");
         }
     }
 }
