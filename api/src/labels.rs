@@ -23,6 +23,12 @@ pub const DIGEST: &str = "lapdev.dev/digest";
 /// Annotation on a pod template: digest of the ConfigMaps that it reads, so that a changed one rolls it.
 pub const CONFIG_DIGEST: &str = "lapdev.dev/config-digest";
 
+/// On the routers' pods, and in the selectors of routed Services: `true`.
+pub const ROUTER: &str = "lapdev.dev/router";
+
+/// Annotation on a routed Service: [`crate::route::RoutedService`] as JSON.
+pub const ROUTED: &str = "lapdev.dev/routed";
+
 /// The environment variable that tells a branch's workload its key.
 pub const KEY_VARIABLE: &str = "LAPDEV_KEY";
 

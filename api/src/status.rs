@@ -3,6 +3,7 @@
 use crate::{
     digest::Digest,
     name::{Generation, Uid},
+    route::Traffic,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -25,6 +26,9 @@ pub struct EnvironmentStatus {
     pub workloads: Vec<WorkloadStatus>,
     /// What deserves notice though it does not stop anything: drift that was repaired, fields that another owns.
     pub notices: Vec<String>,
+    /// Requests that carried the environment's key, by service and version, since its agent began to count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traffic: Vec<Traffic>,
 }
 
 /// How an environment is, in one word.

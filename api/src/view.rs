@@ -7,6 +7,7 @@ use crate::{
     kinds::EnvironmentType,
     name::{CatalogName, ClusterName, Commit, EnvironmentName, Generation, Namespace, Uid},
     record::{Life, Problem, Reason},
+    route::Traffic,
     status::{Phase, WorkloadStatus},
 };
 use jiff::Timestamp;
@@ -63,6 +64,9 @@ pub struct EnvironmentView {
     pub problems: Vec<Problem>,
     /// What the agent noticed.
     pub notices: Vec<String>,
+    /// Requests that carried the environment's key, as last reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traffic: Vec<Traffic>,
     /// When it was first seen.
     pub created_at: Timestamp,
     /// When its ttl ends.

@@ -3,7 +3,7 @@
 //! Authority [`AUTHORITY`]: `POST /control` is one long-lived exchange of JSON lines, [`HubMessage`] in the request's
 //! body and [`AgentMessage`] in the response's; `PUT /bundles/{sha256}` brings one bundle, gzip-encoded, and is
 //! answered 204, or 422 when the digest is not that of the decoded bytes; `GET /inventory` is answered with an
-//! [`Inventory`]. Any other request that carries
+//! [`Inventory`]; `POST /trace` sends a probe. Any other request that carries
 //! [`FORWARD_HEADER`] (`<uid>/<namespace>/<service>/<port>`) is a preview's and goes to that service, if a bundle which
 //! the agent holds declares it; else 403.
 //!
@@ -36,6 +36,8 @@ pub const CONTROL_PATH: &str = "/control";
 pub const BUNDLES_PATH: &str = "/bundles/";
 /// Path of the [`Inventory`].
 pub const INVENTORY_PATH: &str = "/inventory";
+/// Where a probe is asked for: `POST` [`crate::route::TraceRequest`], answered with [`crate::route::TraceReport`].
+pub const TRACE_PATH: &str = "/trace";
 /// Header of the WebSocket upgrade: the agent's Lease epoch (`leaseTransitions`).
 pub const EPOCH_HEADER: &str = "lapdev-epoch";
 /// Header of the WebSocket upgrade: the agent's version.

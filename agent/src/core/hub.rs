@@ -204,6 +204,7 @@ impl Core {
             message,
             workloads: Vec::new(),
             notices: Vec::new(),
+            traffic: Vec::new(),
         });
     }
 

@@ -43,7 +43,7 @@ pub struct Facts {
 pub fn summarize(facts: Facts) -> EnvironmentStatus {
     let (phase, message) = phase(&facts);
     let Facts { uid, generation, applied, workloads, notices, .. } = facts;
-    EnvironmentStatus { uid, generation, applied, phase, message, workloads, notices }
+    EnvironmentStatus { uid, generation, applied, phase, message, workloads, notices, traffic: Vec::new() }
 }
 
 fn phase(facts: &Facts) -> (Phase, String) {

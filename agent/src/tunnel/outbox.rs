@@ -118,6 +118,7 @@ mod tests {
             message: message.to_owned(),
             workloads: vec![],
             notices: vec![],
+            traffic: vec![],
         }
     }
 

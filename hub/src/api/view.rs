@@ -91,6 +91,7 @@ fn environment_view(
         reasons: record.reasons.clone(),
         problems: record.problems.clone(),
         notices: status.map(|status| status.notices.clone()).unwrap_or_default(),
+        traffic: status.map(|status| status.traffic.clone()).unwrap_or_default(),
         created_at: record.first_seen,
         expires_at: record.expires_at,
     }
@@ -164,6 +165,7 @@ mod tests {
             message: "web crashes".to_owned(),
             workloads: vec![],
             notices: vec![],
+            traffic: vec![],
         }
     }
 

@@ -71,6 +71,7 @@ async fn refused(exchange: &Exchange<'_>, uid: &Uid, held: Generation) -> Result
         message: message.clone(),
         workloads: known.map(|status| status.workloads).unwrap_or_default(),
         notices: vec![message],
+        traffic: vec![],
     };
     exchange.hub.store.record_status(&exchange.session.cluster, &status, Timestamp::now()).await?;
     Ok(())

@@ -236,6 +236,7 @@ impl Environment {
             message: message.to_owned(),
             workloads: vec![],
             notices: vec![],
+            traffic: vec![],
         }
     }
 }

@@ -59,6 +59,7 @@ fn status(record: &EnvironmentRecord, phase: Phase) -> EnvironmentStatus {
             },
         ],
         notices: vec![],
+            traffic: vec![],
     }
 }
 

@@ -538,6 +538,7 @@ async fn the_comment_follows_the_pods_and_is_written_only_when_it_changes() {
             message: None,
         }],
         notices: vec![],
+            traffic: vec![],
     };
     let dev = name("dev");
     let failed = status(Phase::Failed, Health::Failed, 0);

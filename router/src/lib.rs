@@ -1,0 +1,4 @@
+//! The router: decides for each request which version of a service answers it.
+//!
+//! Two replicas run in each base's namespace. They watch that namespace's EndpointSlices and the ConfigMap
+//! `lapdev-routes`, and write nothing.

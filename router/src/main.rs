@@ -1,0 +1,2 @@
+//! `lapdev-router`.
+fn main() {}
