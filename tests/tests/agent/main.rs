@@ -1,0 +1,10 @@
+//! The agent on a real API server, under the ServiceAccount, roles and admission policy of its chart, never as admin:
+//! what it applies, repairs, leaves alone, removes, and may not do.
+
+mod access;
+mod applying;
+mod ending;
+mod lab;
+mod objects;
+mod repair;
+mod restart;
