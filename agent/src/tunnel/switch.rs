@@ -4,13 +4,11 @@ use super::session::{Session, failure};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, ext::Protocol, upgrade::OnUpgrade};
-use hyper_util::rt::TokioIo;
-use lapdev_tunnel::body::{self, Body, BoxError};
-use std::time::Duration;
+use lapdev_tunnel::{
+    body::{self, Body, BoxError},
+    relay,
+};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-
-const PATIENCE: Duration = Duration::from_secs(10);
-const BUFFER: usize = 32 << 10;
 
 /// A stream of the tunnel's that wants to become a WebSocket.
 pub(super) struct Switch {
@@ -56,26 +54,12 @@ impl Switch {
         let application = hyper::upgrade::on(&mut response);
         let (ended, tunnel) = (session.ended.clone(), self.tunnel);
         session.tasks.spawn(async move {
-            tokio::select! { () = ended.cancelled() => {}, () = relay(tunnel, application) => {} }
+            tokio::select! { () = ended.cancelled() => {}, () = relay::join(tunnel, application) => {} }
         });
         let mut answer = Response::new(body::empty());
         *answer.headers_mut() = std::mem::take(response.headers_mut());
         // About the application's handshake; the browser's has a key of its own.
         answer.headers_mut().remove(header::SEC_WEBSOCKET_ACCEPT);
         answer
-    }
-}
-
-async fn relay(tunnel: OnUpgrade, application: OnUpgrade) {
-    let both = async { tokio::try_join!(tunnel, application) };
-    let (tunnel, application) = match tokio::time::timeout(PATIENCE, both).await {
-        Ok(Ok(both)) => both,
-        Ok(Err(error)) => return tracing::debug!(%error, "a WebSocket did not come about"),
-        Err(_) => return tracing::debug!("a WebSocket did not come about in time"),
-    };
-    let (mut tunnel, mut application) = (TokioIo::new(tunnel), TokioIo::new(application));
-    let copied = tokio::io::copy_bidirectional_with_sizes(&mut tunnel, &mut application, BUFFER, BUFFER).await;
-    if let Err(error) = copied {
-        tracing::debug!(%error, "a WebSocket ended");
     }
 }

@@ -3,18 +3,12 @@
 
 use crate::hub::Hub;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use hyper::{
-    body::Incoming,
-    ext::Protocol,
-    upgrade::{OnUpgrade, Upgraded},
+use hyper::{body::Incoming, ext::Protocol, upgrade::OnUpgrade};
+use lapdev_tunnel::{
+    body::{self, Body},
+    relay,
 };
-use hyper_util::rt::TokioIo;
-use lapdev_tunnel::body::{self, Body};
-use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
-
-const PATIENCE: Duration = Duration::from_secs(10);
-const BUFFER: usize = 32 << 10;
 
 /// A browser's wish to speak WebSocket.
 pub(super) struct Switch {
@@ -64,7 +58,7 @@ impl Switch {
         let (ending, browser) = (hub.ending.clone(), self.browser);
         hub.sessions.spawn(async move {
             let _place = place;
-            tokio::select! { () = ending.cancelled() => {}, () = relay(browser, application) => {} }
+            tokio::select! { () = ending.cancelled() => {}, () = relay::join(browser, application) => {} }
         });
         let mut answer = Response::new(body::empty());
         *answer.headers_mut() = std::mem::take(response.headers_mut());
@@ -76,22 +70,5 @@ impl Switch {
             headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
         }
         answer
-    }
-}
-
-async fn relay(browser: OnUpgrade, application: OnUpgrade) {
-    let both = async { tokio::try_join!(browser, application) };
-    let (browser, application) = match tokio::time::timeout(PATIENCE, both).await {
-        Ok(Ok(both)) => both,
-        Ok(Err(error)) => return tracing::debug!(%error, "a WebSocket did not come about"),
-        Err(_) => return tracing::debug!("a WebSocket did not come about in time"),
-    };
-    copy(browser, application).await;
-}
-
-async fn copy(one: Upgraded, two: Upgraded) {
-    let (mut one, mut two) = (TokioIo::new(one), TokioIo::new(two));
-    if let Err(error) = tokio::io::copy_bidirectional_with_sizes(&mut one, &mut two, BUFFER, BUFFER).await {
-        tracing::debug!(%error, "a WebSocket ended");
     }
 }
