@@ -9,6 +9,8 @@ pub mod apply;
 pub mod applyset;
 pub mod core;
 pub mod drift;
+#[cfg(test)]
+mod fixture;
 pub mod health;
 pub mod lease;
 pub mod object;

@@ -258,28 +258,14 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lapdev_api::{bundle::Target, kinds::EnvironmentType};
+    use crate::fixture;
 
     fn uid() -> Uid {
         "bbbbbbbbbbbbbbbb".parse().expect("legal")
     }
 
     fn bundle(mark: &str) -> HeldBundle {
-        let bundle = Bundle {
-            control_plane: "aaaaaaaaaaaaaaaa".parse().expect("legal"),
-            environment: Identity {
-                uid: uid(),
-                name: "staging".parse().expect("legal"),
-                environment_type: EnvironmentType::Shared,
-                catalog: "shop".parse().expect("legal"),
-                branch: None,
-            },
-            target: Target::Host,
-            namespaces: vec![],
-            previews: vec![],
-            expires_at: None,
-            objects: vec![mark.into()],
-        };
+        let bundle = fixture::bundle(vec![mark.into()]);
         let bytes = bundle.clone().canonical().into_bytes();
         HeldBundle { bytes, bundle }
     }

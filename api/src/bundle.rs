@@ -150,22 +150,13 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn bundle(objects: Vec<Value>) -> Bundle {
-        Bundle {
-            control_plane: "aaaaaaaaaaaaaaaa".parse().expect("legal"),
-            environment: Identity {
-                uid: "bbbbbbbbbbbbbbbb".parse().expect("legal"),
-                name: "staging".parse().expect("legal"),
-                environment_type: EnvironmentType::Shared,
-                catalog: "shop".parse().expect("legal"),
-                branch: None,
-            },
-            target: Target::Host,
-            namespaces: vec![],
-            previews: vec![],
-            expires_at: None,
-            objects,
-        }
+    fn bundle(objects: &[Value]) -> Bundle {
+        let environment = json!({"uid": "bbbbbbbbbbbbbbbb", "name": "staging", "type": "Shared", "catalog": "shop"});
+        serde_json::from_value(
+            json!({"controlPlane": "aaaaaaaaaaaaaaaa", "environment": environment, "target": {"type": "host"},
+            "namespaces": [], "previews": [], "objects": objects}),
+        )
+        .expect("a bundle")
     }
 
     #[test]
@@ -175,8 +166,8 @@ mod tests {
             r#"{"kind":"Deployment","metadata":{"namespace":"n","name":"b"},"apiVersion":"apps/v1"}"#,
         )
         .expect("JSON");
-        let one = bundle(vec![a.clone(), b.clone()]).canonical();
-        let two = bundle(vec![b, a]).canonical();
+        let one = bundle(&[a.clone(), b.clone()]).canonical();
+        let two = bundle(&[b, a]).canonical();
         assert_eq!(one.digest(), two.digest());
         assert_eq!(one.digest(), Digest::of(two.bytes()));
         let read: Bundle = serde_json::from_slice(one.bytes()).expect("its own JSON");

@@ -217,25 +217,7 @@ fn unpack(packed: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lapdev_api::{bundle::Target, kinds::EnvironmentType};
-
-    fn bundle(objects: Vec<Value>) -> Bundle {
-        Bundle {
-            control_plane: "aaaaaaaaaaaaaaaa".parse().expect("legal"),
-            environment: Identity {
-                uid: "bbbbbbbbbbbbbbbb".parse().expect("legal"),
-                name: "staging".parse().expect("legal"),
-                environment_type: EnvironmentType::Shared,
-                catalog: "shop".parse().expect("legal"),
-                branch: None,
-            },
-            target: Target::Host,
-            namespaces: vec![],
-            previews: vec![],
-            expires_at: None,
-            objects,
-        }
-    }
+    use crate::fixture::bundle;
 
     fn parent(bundle: Bundle) -> Parent {
         let identity = bundle.environment.clone();

@@ -86,28 +86,13 @@ pub(super) fn kinds(objects: &[Desired]) -> BTreeSet<GroupKind> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lapdev_api::{
-        bundle::{BundleNamespace, Identity, Target},
-        kinds::EnvironmentType,
-    };
+    use crate::fixture;
+    use lapdev_api::bundle::BundleNamespace;
     use serde_json::{Value, json};
 
     fn bundle(objects: Vec<Value>) -> Bundle {
-        Bundle {
-            control_plane: "aaaaaaaaaaaaaaaa".parse().expect("legal"),
-            environment: Identity {
-                uid: "bbbbbbbbbbbbbbbb".parse().expect("legal"),
-                name: "staging".parse().expect("legal"),
-                environment_type: EnvironmentType::Shared,
-                catalog: "shop".parse().expect("legal"),
-                branch: None,
-            },
-            target: Target::Host,
-            namespaces: vec![BundleNamespace { name: "env-staging".parse().expect("legal"), owned: true }],
-            previews: vec![],
-            expires_at: None,
-            objects,
-        }
+        let namespaces = vec![BundleNamespace { name: "env-staging".parse().expect("legal"), owned: true }];
+        Bundle { namespaces, ..fixture::bundle(objects) }
     }
 
     fn checked(bundle: &Bundle) -> Result<Namespace, BundleError> {
