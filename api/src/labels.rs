@@ -29,6 +29,12 @@ pub const ROUTER: &str = "lapdev.dev/router";
 /// Annotation on a routed Service: [`crate::route::RoutedService`] as JSON.
 pub const ROUTED: &str = "lapdev.dev/routed";
 
+/// Annotation on the routers' Deployment, for the routing table: `true` where answers say which version gave them.
+pub const SERVED_BY: &str = "lapdev.dev/served-by";
+
+/// Annotation on the routers' Deployment, for the routing table: how long a request waits for a branch's pods.
+pub const HOLD_SECONDS: &str = "lapdev.dev/hold-seconds";
+
 /// The environment variable that tells a branch's workload its key.
 pub const KEY_VARIABLE: &str = "LAPDEV_KEY";
 
