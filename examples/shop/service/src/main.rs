@@ -1,105 +1,89 @@
 //! The one program behind every service of the example shop: says who it is, asks the services behind it, and answers
-//! with the whole chain as JSON. It passes the trace headers on, as any tracing library does, and nothing else.
+//! with the whole chain as JSON. It speaks HTTP/1.1, HTTP/2 (prior knowledge) and gRPC on its one port. It passes the
+//! trace headers on, as any tracing library does, and nothing else.
 //!
-//! `SERVICE` its name, `CALLS` the services behind it (`cart=http://cart:8080,…`), `PORT` (8080), `GREETING_FILE` (a
-//! file that the application repository's branch changes); `LAPDEV_KEY` is set by lapdev in a branch's copy.
+//! `SERVICE` its name, `CALLS` the services behind it and how to ask each (`cart=http://cart:8080`, `h2c://`, `grpc://`),
+//! `DROPS` trace headers that it does not pass on, `PORT` (8080), `GREETING_FILE` (a file that the application repository's
+//! branch changes); `LAPDEV_KEY` is set by lapdev in a branch's copy.
+//!
+//! This file owns settings, connections and the end; [`answer`] what is said, [`call`] how others are asked, [`grpc`] the
+//! framing.
 
-use http_body_util::{BodyExt, Empty, Full};
-use hyper::{
-    HeaderMap, Request, Response,
-    body::{Bytes, Incoming},
-    service::service_fn,
-};
+mod answer;
+mod call;
+mod grpc;
+
+use answer::Shop;
+use hyper::service::service_fn;
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
 };
-use serde_json::{Map, Value, json};
-use std::{convert::Infallible, env, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, signal::unix, time::timeout};
+use std::{convert::Infallible, env, io, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    signal::unix,
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
-const TRACE_HEADERS: [&str; 3] = ["traceparent", "tracestate", "baggage"];
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-
-type HttpClient = Client<HttpConnector, Empty<Bytes>>;
-
-struct Shop {
-    name: String,
-    greeting: String,
-    key: String,
-    calls: Vec<(String, String)>,
-    http: HttpClient,
-}
+/// After SIGTERM new connections are still taken for so long: others learn only now that this pod ends.
+const LINGER: Duration = Duration::from_secs(2);
+/// And then what is under way gets so long.
+const FINISH: Duration = Duration::from_secs(20);
+/// Before the next attempt when the system gives no more connections.
+const BREATH: Duration = Duration::from_millis(20);
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> std::io::Result<()> {
+async fn main() -> io::Result<()> {
     let shop = Arc::new(Shop::from_environment()?);
     let port = env::var("PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(8080);
-    let listener = TcpListener::bind(("0.0.0.0", port)).await?;
-    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => drop(tokio::spawn(connection(shop.clone(), accepted?.0))),
-            _ = terminate.recv() => return Ok(()),
-        }
-    }
+    serve(TcpListener::bind(("0.0.0.0", port)).await?, &shop).await
 }
 
-async fn connection(shop: Arc<Shop>, stream: tokio::net::TcpStream) {
+/// Serves until SIGTERM, and then ends without losing a request.
+async fn serve(listener: TcpListener, shop: &Arc<Shop>) -> io::Result<()> {
+    let (end, ending) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+    let mut lingered = pin!(async {
+        terminate.recv().await;
+        shop.leave();
+        sleep(LINGER).await;
+    });
+    loop {
+        tokio::select! {
+            () = &mut lingered => break,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(connection(shop.clone(), stream, ending.clone()))),
+                Err(_) => sleep(BREATH).await,
+            },
+        }
+    }
+    drop(listener);
+    end.send_replace(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    // Who does not finish in time is cut off by the end of the process.
+    let _ = timeout(FINISH, all).await;
+    Ok(())
+}
+
+async fn connection(shop: Arc<Shop>, stream: TcpStream, mut ending: watch::Receiver<bool>) {
+    // Small answers should not wait for more; without it, they merely do.
+    let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
         let shop = shop.clone();
         async move { Ok::<_, Infallible>(shop.answer(request).await) }
     });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
     // A client that goes away mid-answer is its own affair.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-}
-
-impl Shop {
-    fn from_environment() -> std::io::Result<Self> {
-        let pair = |call: &str| call.split_once('=').map(|(name, address)| (name.to_owned(), address.to_owned()));
-        let greeting = match env::var("GREETING_FILE") {
-            Ok(file) => std::fs::read_to_string(file)?,
-            Err(_) => "hello".to_owned(),
-        };
-        Ok(Self {
-            name: env::var("SERVICE").unwrap_or_else(|_| "service".to_owned()),
-            greeting: greeting.trim().to_owned(),
-            key: env::var("LAPDEV_KEY").unwrap_or_else(|_| "baseline".to_owned()),
-            calls: env::var("CALLS").unwrap_or_default().split(',').filter_map(pair).collect(),
-            http: Client::builder(TokioExecutor::new()).build_http(),
-        })
+    tokio::select! {
+        _ = served.as_mut() => return,
+        _ = ending.wait_for(|end| *end) => served.as_mut().graceful_shutdown(),
     }
-
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.uri().path() == "/healthz" {
-            return Response::new(Full::from("ok\n"));
-        }
-        let mut calls = Map::new();
-        for (name, address) in &self.calls {
-            calls.insert(name.clone(), self.call(address, request.headers()).await);
-        }
-        let body = json!({"service": self.name, "greeting": self.greeting, "version": self.key, "calls": calls});
-        let mut response = Response::new(Full::from(format!("{body}\n")));
-        response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static("application/json"));
-        response
-    }
-
-    async fn call(&self, address: &str, headers: &HeaderMap) -> Value {
-        let mut request = Request::get(address);
-        for name in TRACE_HEADERS {
-            for value in headers.get_all(name) {
-                request = request.header(name, value);
-            }
-        }
-        let exchange = async {
-            let response = self.http.request(request.body(Empty::new()).map_err(|e| e.to_string())?).await;
-            let body = response.map_err(|e| e.to_string())?.into_body().collect().await.map_err(|e| e.to_string())?;
-            serde_json::from_slice(&body.to_bytes()).map_err(|e| e.to_string())
-        };
-        match timeout(CALL_TIMEOUT, exchange).await {
-            Ok(Ok(value)) => value,
-            Ok(Err(error)) => json!({ "error": error }),
-            Err(_) => json!({"error": format!("no answer within {CALL_TIMEOUT:?}")}),
-        }
-    }
+    let _ = served.await;
 }
