@@ -24,6 +24,11 @@ pub const ADMIN_PORT: u16 = 9990;
 pub const PORTS: std::ops::Range<u16> = 10_240..32_000;
 /// Says in an answer which version gave it: `baseline`, or the branch's key. Switched off by the table.
 pub const SERVED_BY: &str = "x-lapdev-served-by";
+/// Marks an answer as a router's own, and says why in one word: [`NOT_READY`], or one that only people read. The preview
+/// gateway shows a page in place of such an answer; no other part acts on it, so that a service which forges it gains nothing.
+pub const ERROR: &str = "x-lapdev-error";
+/// With 503 and `Retry-After`: the version that should answer has no ready endpoint, and the hold is over.
+pub const NOT_READY: &str = "not-ready";
 
 /// Paths of a router's own server on [`ADMIN_PORT`].
 pub mod admin {

@@ -23,6 +23,14 @@ pub fn key_in_baggage<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<E
     std::str::from_utf8(&percent_decoded(value)?).ok()?.parse().ok()
 }
 
+/// Whether some library may take a member of either header for ours: there are those that decode a baggage's names, or
+/// ignore their case. Whoever strips a client's own key goes by this, not by what counts for routing.
+#[must_use]
+pub fn may_pass_for_ours(member: &[u8]) -> bool {
+    let name = member.split(|byte| matches!(byte, b'=' | b';')).next().unwrap_or_default();
+    percent_decoded(name).is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(MEMBER.as_bytes()))
+}
+
 fn until_property(member: &[u8]) -> &[u8] {
     member.split(|byte| *byte == b';').next().unwrap_or_default()
 }
@@ -85,6 +93,16 @@ mod tests {
         }
         assert_eq!(state(&["lapdev=NO,lapdev=x-abc234"]), None, "the first one counts");
         assert_eq!(key_in_tracestate([&b"lapdev=\xff\xfe"[..]]), None);
+    }
+
+    #[test]
+    fn what_only_looks_like_ours_is_known_too() {
+        for member in ["lapdev=x", " lapdev ", "LapDev;p=1", "%6cap%64ev=x", "lapdev%20=x;q"] {
+            assert!(may_pass_for_ours(member.as_bytes()), "{member}");
+        }
+        for member in ["lapdevs=x", "a=lapdev", "xlapdev=x", "%6=lapdev", ""] {
+            assert!(!may_pass_for_ours(member.as_bytes()), "{member}");
+        }
     }
 
     #[test]
