@@ -237,7 +237,8 @@ pub struct TraceReport {
     pub error: Option<String>,
     /// Every hop, in the order of time.
     pub hops: Vec<Hop>,
-    /// The language of each station's workload, as far as its image and command tell: `go`, `java`, `node`, `python`, …
+    /// By Service, the language of its workload, as far as image and command tell: `go`, `java`, `node`, `python`, `dotnet`,
+    /// `ruby`, `php`, `rust`, `cpp`.
     pub languages: BTreeMap<String, String>,
     /// Routers that were asked.
     pub routers: u32,

@@ -7,7 +7,7 @@ use crate::{
     kinds::EnvironmentType,
     name::{CatalogName, ClusterName, Commit, EnvironmentName, Generation, Namespace, Uid},
     record::{Life, Problem, Reason},
-    route::Traffic,
+    route::{Station, TraceReport, Traffic},
     status::{Phase, WorkloadStatus},
 };
 use jiff::Timestamp;
@@ -170,6 +170,83 @@ pub struct Finding {
     pub kind: String,
     /// In one sentence.
     pub message: String,
+}
+
+/// The body of `POST /api/v1/environments/{name}/trace`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TraceAsked {
+    /// The Service to begin at; none: the environment's first preview's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The path of the probe's GET, with query.
+    #[serde(default = "root")]
+    pub path: String,
+}
+
+fn root() -> String {
+    "/".to_owned()
+}
+
+/// Answers `POST /api/v1/environments/{name}/trace`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TraceView {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// What the routers saw.
+    pub report: TraceReport,
+    /// What follows from it.
+    pub verdict: Verdict,
+}
+
+/// What became of the key on a probe's way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    /// In one word.
+    pub outcome: Outcome,
+    /// In one sentence.
+    pub message: String,
+    /// Which versions of services passed the key on.
+    pub passed_on_by: Vec<Station>,
+    /// Who dropped it.
+    pub losses: Vec<Loss>,
+    /// What else is worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// What became of the key, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It reached every service that was called.
+    Passed,
+    /// The service that the probe went to called no other one that is routed: nothing is shown.
+    Alone,
+    /// Somebody dropped it.
+    Dropped,
+    /// The probe did not come through.
+    Failed,
+}
+
+/// Somebody who was given the key, and called another service without it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Loss {
+    /// Who; none where the caller's address belongs to no routed Service.
+    pub by: Option<Station>,
+    /// Whether the trace itself proves it; else only the caller's address and the time do.
+    pub certain: bool,
+    /// The headers that it was given and did not pass on: `traceparent`, `tracestate`, `baggage`.
+    pub lost: Vec<String>,
+    /// The Services that it called without the key.
+    pub towards: Vec<String>,
+    /// In a sentence or two.
+    pub message: String,
+    /// Its language, as far as its image and command tell.
+    pub language: Option<String>,
+    /// What to add so that it passes the key on, line by line.
+    pub advice: Vec<String>,
 }
 
 /// `POST /api/v1/clusters/{name}/tokens` (the secret is in this answer only), and without it `GET`.
