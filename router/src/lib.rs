@@ -2,3 +2,7 @@
 //!
 //! Two replicas run in each base's namespace. They watch that namespace's EndpointSlices and the ConfigMap
 //! `lapdev-routes`, and write nothing.
+
+pub mod count;
+pub mod probe;
+pub mod table;

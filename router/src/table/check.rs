@@ -1,0 +1,85 @@
+//! Reads a routing table and refuses one that no agent of ours writes, before any of it is in force. Pure.
+
+use lapdev_api::route::{PORTS, RoutingTable};
+use std::collections::{BTreeSet, HashMap};
+
+/// Why a routing table is not put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// It is no table at all.
+    #[error("the routing table cannot be read; the last good one stays in force")]
+    Json(#[source] serde_json::Error),
+    /// A Service's router port is not one of the range.
+    #[error(
+        "the routing table has router port {listen} for service {service:?}, outside {}..{}; the last good one stays",
+        PORTS.start, PORTS.end
+    )]
+    Port {
+        /// The routed Service.
+        service: String,
+        /// The port.
+        listen: u16,
+    },
+    /// Two ports of Services have one router port, so nobody could tell them apart.
+    #[error("the routing table has router port {listen} for both {one:?} and {other:?}; the last good one stays")]
+    Twice {
+        /// The port.
+        listen: u16,
+        /// A routed Service.
+        one: String,
+        /// Another, or the same.
+        other: String,
+    },
+    /// A Service has two ports of one name.
+    #[error("the routing table has two ports {name:?} of service {service:?}; the last good one stays")]
+    Name {
+        /// The routed Service.
+        service: String,
+        /// The ports' name.
+        name: String,
+    },
+    /// Two Services have the same baseline.
+    #[error("the routing table has the baseline {baseline:?} for both {one:?} and {other:?}; the last good one stays")]
+    Baseline {
+        /// The Service with the endpoints.
+        baseline: String,
+        /// A routed Service.
+        one: String,
+        /// Another.
+        other: String,
+    },
+}
+
+/// The table that is written as `text`.
+///
+/// # Errors
+/// If it is no table, or one that cannot be meant.
+pub fn read(text: &str) -> Result<RoutingTable, TableError> {
+    let table: RoutingTable = serde_json::from_str(text).map_err(TableError::Json)?;
+    check(&table)?;
+    Ok(table)
+}
+
+fn check(table: &RoutingTable) -> Result<(), TableError> {
+    let (mut ports, mut baselines) = (HashMap::new(), HashMap::new());
+    for (service, routed) in &table.services {
+        if let Some(one) = baselines.insert(&routed.baseline, service) {
+            let (baseline, one, other) = (routed.baseline.clone(), one.clone(), service.clone());
+            return Err(TableError::Baseline { baseline, one, other });
+        }
+        let mut names = BTreeSet::new();
+        for port in &routed.ports {
+            let listen = port.listen;
+            if !PORTS.contains(&listen) {
+                return Err(TableError::Port { service: service.clone(), listen });
+            }
+            if let Some(one) = ports.insert(listen, service) {
+                return Err(TableError::Twice { listen, one: one.clone(), other: service.clone() });
+            }
+            if !names.insert(&port.name) {
+                return Err(TableError::Name { service: service.clone(), name: port.name.clone() });
+            }
+        }
+    }
+    Ok(())
+}
