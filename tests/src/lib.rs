@@ -4,4 +4,6 @@ pub mod bench;
 pub mod cluster;
 pub mod demo;
 pub mod github;
+pub mod load;
 pub mod stage;
+pub mod visitor;
