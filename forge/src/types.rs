@@ -22,6 +22,8 @@ pub struct PullRequest {
     pub number: u64,
     /// Its title, written by anybody: never to be trusted in markup.
     pub title: String,
+    /// The repository that it is in: a name may come to mean another one between two calls.
+    pub repository_id: RepositoryId,
     /// The newest commit of its head.
     pub head: Commit,
     /// The branch that it comes from, in the head repository.

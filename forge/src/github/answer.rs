@@ -9,7 +9,7 @@ use serde_json::Value;
 /// GitHub advises a minute when a secondary limit comes without a time.
 const SECONDARY_LIMIT: SignedDuration = SignedDuration::from_secs(60);
 /// Primary limits last an hour at most; whatever says more is not believed.
-const LONGEST_LIMIT: SignedDuration = SignedDuration::from_secs(65 * 60);
+pub(super) const LONGEST_LIMIT: SignedDuration = SignedDuration::from_secs(65 * 60);
 const LONGEST_MESSAGE: usize = 300;
 
 /// GitHub's error body. Everything is optional: proxies answer as well.

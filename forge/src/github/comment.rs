@@ -97,7 +97,7 @@ async fn by_marker(
     what: &str,
     login: &str,
 ) -> Result<Option<wire::Comment>, ForgeError> {
-    let tail = format!("/repos/{}/issues/{}/comments?per_page=100", wanted.repository, wanted.number);
+    let tail = format!("/repos/{}/issues/{}/comments?per_page={}", wanted.repository, wanted.number, listing::PAGE);
     let of = listing::Of { what, repository: wanted.repository, place: client.path(&tail), read: comments };
     let all = listing::read(client, &of, &mut Vec::new()).await?;
     let mut ours: Vec<_> =

@@ -15,6 +15,8 @@ use http::{HeaderValue, StatusCode, header};
 use lapdev_api::name::RepositoryName;
 use std::time::Instant;
 
+/// What is asked for, and the most that GitHub gives. A page with fewer items is the last one.
+pub(super) const PAGE: usize = 100;
 /// 100,000 items. A forge that goes on longer than that is broken.
 const MOST_PAGES: usize = 1_000;
 const MOST_PASSES: usize = 4;
@@ -51,7 +53,7 @@ pub(super) async fn read<T: Clone>(
     for _ in 0..MOST_PASSES {
         let (complete, pages) = pass(client, of, memory).await?;
         let settled = nothing_crossed(&pages, memory);
-        *memory = pages;
+        *memory = if contradict(&pages) { Vec::new() } else { pages };
         if settled {
             return Ok(complete);
         }
@@ -88,7 +90,7 @@ async fn fetch<T: Clone>(
     place: String,
     known: Option<&Remembered<T>>,
 ) -> Result<Remembered<T>, ForgeError> {
-    let known = known.filter(|remembered| remembered.seen.elapsed() < client.remember);
+    let known = known.filter(|known| known.seen.elapsed() < client.remember && confirms_its_link(&known.page));
     let unless = known.and_then(|remembered| remembered.etag.as_ref());
     let ask = Ask { unless, ..Ask::get(of.what, place.clone()) };
     let answer = client.ask(of.repository, &ask).await?;
@@ -108,6 +110,18 @@ fn page<T>(of: &Of<'_, T>, answer: &Answer, client: &Client) -> Result<Page<T>, 
     let next = link::next(&answer.headers, &client.base)?;
     let items = (of.read)(&answer.body).map_err(|error| format!("a page cannot be read: {error}"))?;
     Ok(Page { items, next })
+}
+
+/// Whether an unchanged body proves that `next` is unchanged, too. An `ETag` is that of the body, and the body of a full
+/// last page stays as it is when another page begins behind it.
+fn confirms_its_link<T>(page: &Page<T>) -> bool {
+    page.next.is_some() || page.items.len() < PAGE
+}
+
+/// Whether the last page is empty though another one led to it: that one's link is older than its items, and must not
+/// be confirmed again.
+fn contradict<T>(pages: &[Remembered<T>]) -> bool {
+    pages.len() > 1 && pages.last().is_some_and(|last| last.page.items.is_empty())
 }
 
 /// Whether no item can have moved from one page to the one before it while `pages` were read one by one.
@@ -149,6 +163,22 @@ mod tests {
         assert!(!crossed(&[&[1, 2], &[3, 4]], &[&[1, 2], &[3, 4]]));
         assert!(!crossed(&[&[1, 2], &[3, 5]], &[&[1, 2], &[3, 4]]));
         assert!(!crossed(&[&[1, 2], &[3]], &[&[1, 2], &[3, 4], &[5]]));
+    }
+
+    #[test]
+    fn a_full_last_page_may_have_got_a_successor_that_its_etag_does_not_show() {
+        let page = |items: usize, next: Option<&str>| Page {
+            items: (0..items as u64).map(|i| (i, ())).collect(),
+            next: next.map(str::to_owned),
+        };
+        assert!(!confirms_its_link(&page(PAGE, None)));
+        assert!(confirms_its_link(&page(PAGE, Some("/2"))) && confirms_its_link(&page(PAGE - 1, None)));
+    }
+
+    #[test]
+    fn an_empty_page_that_another_led_to_is_no_reason_to_remember_that_one() {
+        assert!(contradict(&pages(&[&[1, 2], &[]])));
+        assert!(!contradict(&pages(&[&[]])) && !contradict(&pages(&[&[1, 2], &[3]])));
     }
 
     #[test]

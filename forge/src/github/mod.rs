@@ -19,7 +19,7 @@ use crate::{CommitStatus, Complete, Forge, ForgeError, PullRequest, RepositoryIn
 use async_trait::async_trait;
 use client::{Ask, Client};
 use http::Method;
-use lapdev_api::name::{Commit, NameError, RepositoryName};
+use lapdev_api::name::{Commit, RepositoryName};
 use listing::Remembered;
 use std::{
     collections::HashMap,
@@ -79,7 +79,7 @@ impl Forge for GitHub {
     async fn open_pull_requests(&self, repository: &RepositoryName) -> Result<Complete<Vec<PullRequest>>, ForgeError> {
         let what = format!("listing the open pull requests of {repository}");
         // Oldest first: a new one goes to the end and moves no other.
-        let query = "state=open&sort=created&direction=asc&per_page=100";
+        let query = format!("state=open&sort=created&direction=asc&per_page={}", listing::PAGE);
         let place = self.client.path(&format!("/repos/{}/pulls?{query}", two_parts(repository)?));
         let of = listing::Of { what: &what, repository, place, read: pulls };
         let mut pages = self.remembered(repository);
@@ -132,13 +132,13 @@ fn two_parts(repository: &RepositoryName) -> Result<&RepositoryName, ForgeError>
 
 fn pulls(body: &[u8]) -> Result<Vec<(u64, Option<PullRequest>)>, String> {
     let pulls: Vec<wire::Pull> = wire::parse(body)?;
-    pulls.into_iter().map(|pull| Ok((pull.number(), nameable(pull).map_err(|error| error.to_string())?))).collect()
+    pulls.into_iter().map(|pull| Ok((pull.number(), nameable(pull)?))).collect()
 }
 
-/// None for a pull request from a branch that lapdev has no name for: it can have no environment, and its author must
-/// not be able to hide all others.
-fn nameable(pull: wire::Pull) -> Result<Option<PullRequest>, NameError> {
-    if let Err(error) = pull.head_ref() {
+/// None for a pull request from or to a branch that lapdev has no name for: it can have no environment, and its author
+/// must not be able to hide all others.
+fn nameable(pull: wire::Pull) -> Result<Option<PullRequest>, String> {
+    if let Err(error) = pull.branches() {
         tracing::warn!(number = pull.number(), %error, "a pull request is left out");
         return Ok(None);
     }

@@ -1,8 +1,11 @@
 //! Who we are in a call: one session for a token, one for each installation of an App. A session also remembers until
 //! when GitHub wants to be left alone, because its limits count by credentials.
 
-use super::settings::{Credentials, GitHubSettings, SetupError};
-use super::transport;
+use super::{
+    answer::LONGEST_LIMIT,
+    settings::{Credentials, GitHubSettings, SetupError},
+    transport,
+};
 use crate::ForgeError;
 use jiff::Timestamp;
 use lapdev_api::name::RepositoryName;
@@ -36,9 +39,9 @@ impl Session {
 
     /// Refuses a call that GitHub would refuse, and count against us.
     pub(super) fn admit(&self, what: &str, now: Timestamp) -> Result<(), ForgeError> {
-        match *locked(&self.closed_until) {
-            Some(until) if now < until => Err(ForgeError::RateLimited { what: what.to_owned(), until }),
-            _ => Ok(()),
+        match locked(&self.closed_until).filter(|until| is_in_force(*until, now)) {
+            Some(until) => Err(ForgeError::RateLimited { what: what.to_owned(), until }),
+            None => Ok(()),
         }
     }
 
@@ -47,6 +50,11 @@ impl Session {
         let mut closed = locked(&self.closed_until);
         *closed = (*closed).max(Some(until));
     }
+}
+
+/// No limit lasts longer than the longest, so one that seems to was noted before the clock was set back.
+fn is_in_force(until: Timestamp, now: Timestamp) -> bool {
+    now < until && until.duration_since(now) <= LONGEST_LIMIT
 }
 
 /// All sessions of one set of credentials.
@@ -161,4 +169,18 @@ fn read_key(path: &Path) -> Result<EncodingKey, SetupError> {
 /// A panic elsewhere leaves these maps whole: each is changed by one call.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_ends_when_it_said_or_when_the_clock_was_set_back_before_it_began() {
+        let second = |second| Timestamp::from_second(second).expect("a time");
+        let until = second(1_700_003_600);
+        assert!(is_in_force(until, second(1_700_000_000)));
+        assert!(!is_in_force(until, until));
+        assert!(!is_in_force(until, second(1_600_000_000)), "else nothing is asked for years");
+    }
 }

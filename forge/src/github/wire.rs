@@ -52,7 +52,7 @@ pub(super) struct Pull {
     #[serde(default)]
     labels: Vec<Label>,
     head: End,
-    base: End,
+    base: Base,
 }
 
 #[derive(Deserialize)]
@@ -69,15 +69,22 @@ struct End {
 }
 
 #[derive(Deserialize)]
+struct Base {
+    #[serde(rename = "ref")]
+    branch: String,
+    repo: EndRepository,
+}
+
+#[derive(Deserialize)]
 struct EndRepository {
     id: u64,
 }
 
 impl Pull {
-    /// The branch that it comes from, if that has a name that lapdev can speak of. Anybody who may fork a repository
-    /// chooses this name, so an odd one must not fail the listing of all others.
-    pub(super) fn head_ref(&self) -> Result<BranchRef, NameError> {
-        self.head.branch.parse()
+    /// The branches that it comes from and aims at, if they have names that lapdev can speak of. Anybody who may fork or
+    /// push chooses these names, so an odd one must not fail the listing of all others.
+    pub(super) fn branches(&self) -> Result<(BranchRef, BranchRef), NameError> {
+        Ok((self.head.branch.parse()?, self.base.branch.parse()?))
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -86,24 +93,28 @@ impl Pull {
 }
 
 impl TryFrom<Pull> for PullRequest {
-    type Error = NameError;
-    fn try_from(pull: Pull) -> Result<Self, NameError> {
-        let id = |end: &End| end.repo.as_ref().map(|repository| repository.id);
-        let (head, base) = (id(&pull.head), id(&pull.base));
+    type Error = String;
+    fn try_from(pull: Pull) -> Result<Self, String> {
+        let illegal = |error: NameError| error.to_string();
+        let (head_ref, base_ref) = pull.branches().map_err(illegal)?;
+        let head = pull.head.repo.as_ref().map(|repository| repository.id);
         Ok(Self {
             number: pull.number,
-            head_ref: pull.head_ref()?,
-            head: pull.head.sha.parse()?,
-            head_repository_id: head.map(repository_id).transpose()?,
-            fork: head.is_none() || head != base,
-            base_ref: pull.base.branch.parse()?,
+            repository_id: repository_id(pull.base.repo.id).map_err(illegal)?,
+            head_ref,
+            head: pull.head.sha.parse().map_err(illegal)?,
+            head_repository_id: head.map(repository_id).transpose().map_err(illegal)?,
+            fork: head != Some(pull.base.repo.id),
+            base_ref,
             draft: pull.draft.unwrap_or_default(),
             labels: pull.labels.into_iter().map(|label| label.name).collect(),
             author: pull.user.map_or_else(|| "ghost".to_owned(), |user| user.login),
             state: match (pull.state.as_str(), pull.merged_at) {
                 ("open", _) => PullRequestState::Open,
-                (_, Some(_)) => PullRequestState::Merged,
-                (_, None) => PullRequestState::Closed,
+                ("closed", Some(_)) => PullRequestState::Merged,
+                ("closed", None) => PullRequestState::Closed,
+                // Environments end because a pull request is closed: what GitHub does not call so is not.
+                (other, _) => return Err(format!("pull request #{} has the unknown state {other:?}", pull.number)),
             },
             title: pull.title,
             url: pull.html_url,
@@ -173,4 +184,39 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
 
 fn repository_id(id: u64) -> Result<RepositoryId, NameError> {
     id.to_string().parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pull(change: impl FnOnce(&mut Value)) -> Result<PullRequest, String> {
+        let end = |branch: &str| json!({"ref": branch, "sha": "0".repeat(40), "repo": {"id": 42}});
+        let mut pull = json!({"number": 7, "title": "x", "html_url": "https://github.com/acme/shop/pull/7",
+            "state": "open", "head": end("feature/x"), "base": end("main")});
+        change(&mut pull);
+        parse::<Pull>(pull.to_string().as_bytes())?.try_into()
+    }
+
+    #[test]
+    fn only_what_github_calls_closed_is_closed() {
+        let state = |state: &str, merged: Value| {
+            let found = pull(|pull| (pull["state"], pull["merged_at"]) = (state.into(), merged));
+            found.map(|pull| pull.state)
+        };
+        assert_eq!(state("open", Value::Null), Ok(PullRequestState::Open));
+        assert_eq!(state("closed", Value::Null), Ok(PullRequestState::Closed));
+        assert_eq!(state("closed", "2026-11-21T08:00:00Z".into()), Ok(PullRequestState::Merged));
+        assert!(state("archived", Value::Null).is_err(), "no evidence of an end");
+    }
+
+    #[test]
+    fn a_pull_request_says_which_repository_it_is_in() {
+        let own = pull(|_| ()).expect("readable");
+        assert_eq!((own.repository_id.as_str(), own.fork), ("42", false));
+        let foreign = pull(|pull| pull["head"]["repo"]["id"] = 43.into()).expect("readable");
+        assert_eq!((foreign.repository_id.as_str(), foreign.fork), ("42", true));
+        assert!(pull(|pull| pull["head"]["repo"] = Value::Null).expect("readable").fork, "its repository was deleted");
+    }
 }

@@ -6,7 +6,7 @@ use crate::{
     git::{Listing, Mirror, RepositoryUrl},
     plan::{Confirmation, OpenPullRequests, PullRequest, Refs},
 };
-use lapdev_api::name::RepositoryName;
+use lapdev_api::name::{RepositoryId, RepositoryName};
 use lapdev_forge::{ForgeError, PullRequestState, RepositoryInfo};
 use std::collections::BTreeSet;
 
@@ -54,7 +54,7 @@ impl Reconciler {
     ) {
         let listed = async {
             match closely.pull_requests {
-                true => self.list_pull_requests(name).await,
+                true => self.list_pull_requests(name, &info.id).await,
                 false => OpenPullRequests::Unavailable("nothing asks for them".to_owned()),
             }
         };
@@ -109,16 +109,21 @@ impl Reconciler {
         }
     }
 
-    async fn list_pull_requests(&self, name: &RepositoryName) -> OpenPullRequests {
+    async fn list_pull_requests(&self, name: &RepositoryName, id: &RepositoryId) -> OpenPullRequests {
         match self.ask_forge(self.forge.open_pull_requests(name)).await {
-            Ok(complete) => OpenPullRequests::Complete(complete.into_inner().into_iter().map(pull_request).collect()),
+            Ok(complete) if complete.iter().all(|found| found.repository_id == *id) => {
+                OpenPullRequests::Complete(complete.into_inner().into_iter().map(pull_request).collect())
+            }
+            Ok(_) => OpenPullRequests::Unavailable(replaced(name)),
             Err(why) => OpenPullRequests::Unavailable(why),
         }
     }
 
-    /// Asks about one pull request that the listing no longer has.
-    pub(super) async fn confirm(&self, name: &RepositoryName, number: u64) -> Confirmation {
+    /// Asks about one pull request of the repository of this id that the listing no longer has.
+    pub(super) async fn confirm(&self, name: &RepositoryName, id: Option<&RepositoryId>, number: u64) -> Confirmation {
         match self.ask_forge(self.forge.pull_request(name, number)).await {
+            // Of the same number, but not the one that was asked for.
+            Ok(found) if Some(&found.repository_id) != id => Confirmation::Unavailable(replaced(name)),
             Ok(found) => match found.state {
                 PullRequestState::Closed | PullRequestState::Merged => Confirmation::Ended,
                 PullRequestState::Open => Confirmation::StillOpen(pull_request(found)),
@@ -133,6 +138,10 @@ impl Reconciler {
             Err(_) => Err(format!("the forge did not answer within {} s", self.settings.forge_timeout.as_secs())),
         }
     }
+}
+
+fn replaced(name: &RepositoryName) -> String {
+    format!("{name} began to lead to another repository while it was looked at; the next poll looks again")
 }
 
 /// Keeps the id, so that it is known whose environments must stay.

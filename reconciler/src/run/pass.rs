@@ -98,7 +98,7 @@ impl Reconciler {
             };
         };
         let begun = Instant::now();
-        self.look_around(memory, &in_force, &due, everything || other_config).await;
+        self.look_around(memory, &in_force, deliveries, &due, everything || other_config).await;
         let looked = Instant::now();
         // Before the ledger, which then has all that these clusters' agents hold.
         let heard_of = self.clusters_heard_of().await?;
@@ -129,6 +129,7 @@ impl Reconciler {
         in_force: &InForce,
         due: &BTreeSet<RepositoryName>,
         everything: bool,
+        deliveries: &[Delivery],
     ) {
         let wanted = mentioned(&in_force.config);
         memory.seen.retain(|name, _| wanted.contains_key(name));
@@ -137,7 +138,8 @@ impl Reconciler {
             let is_due = everything || before.is_none() || due.contains(&name);
             is_due.then(|| {
                 let before = before.cloned();
-                let closely = Closely { pull_requests, identity: everything };
+                let replaced = before.as_ref().is_some_and(|seen| is_replaced(&name, seen, deliveries));
+                let closely = Closely { pull_requests, identity: everything || replaced };
                 async move { (name.clone(), self.look(&name, before, closely).await) }
             })
         });
@@ -189,8 +191,10 @@ impl Reconciler {
 
     /// Asks the forge what the plan wants to know. Says whether there was anything to ask.
     async fn answer(&self, memory: &mut Memory, plan: &Plan) -> bool {
-        let asks =
-            plan.asks.iter().map(|(name, number)| async move { (name, *number, self.confirm(name, *number).await) });
+        let asks = plan.asks.iter().map(|(name, number)| {
+            let id = memory.seen.get(name).and_then(|seen| seen.repository.id.clone());
+            async move { (name, *number, self.confirm(name, id.as_ref(), *number).await) }
+        });
         let asks: Vec<_> = asks.collect();
         let answers: Vec<_> = stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
         for (name, number, answer) in &answers {
@@ -284,6 +288,14 @@ fn log(record: &EnvironmentRecord) {
             let problem = record.problems.first().map(|problem| problem.message.as_str());
             tracing::info!(environment = %name, %uid, %generation, problem, "environment written");
         }
+/// Whether a delivery says that the name leads to another repository now. What is seen there proves nothing about the
+/// environments of the old one.
+fn is_replaced(name: &RepositoryName, seen: &Seen, deliveries: &[Delivery]) -> bool {
+    let id = seen.repository.id.as_ref().map(AsRef::as_ref);
+    let other = |delivery: &Delivery| delivery.repository_id.is_some() && delivery.repository_id.as_deref() != id;
+    deliveries.iter().any(|delivery| names(delivery, name) && other(delivery))
+}
+
     }
 }
 

@@ -40,6 +40,8 @@ struct Facts {
     statuses: BTreeMap<(Commit, String), CommitStatus>,
     down: bool,
     listings: u32,
+    /// The name acme/shop leads to another repository.
+    replaced: bool,
 }
 
 #[derive(Default)]
@@ -61,8 +63,12 @@ impl MemoryForge {
 #[async_trait]
 impl Forge for MemoryForge {
     async fn repository(&self, repository: &RepositoryName) -> Result<RepositoryInfo, ForgeError> {
-        self.answer("repository", |_| RepositoryInfo {
-            id: name(if repository.as_str() == "acme/shop" { "42" } else { "7" }),
+        self.answer("repository", |facts| RepositoryInfo {
+            id: name(match (repository.as_str(), facts.replaced) {
+                ("acme/shop", false) => "42",
+                ("acme/shop", true) => "43",
+                _ => "7",
+            }),
             name: repository.clone(),
             default_branch: name("main"),
             clone_url: "https://forge.invalid/".to_owned(),
@@ -286,13 +292,18 @@ impl Lab {
 
     /// As the forge's webhook would, and waits until the pass that saw it has committed.
     async fn nudge(&mut self, repository: &str) {
+        self.nudge_of(repository, None).await;
+    }
+
+    /// The same from the repository of this id.
+    async fn nudge_of(&mut self, repository: &str, id: Option<&str>) {
         self.deliveries += 1;
         let delivery = Delivery {
             id: format!("d{}", self.deliveries),
             forge: "github".to_owned(),
             event: "push".to_owned(),
             action: None,
-            repository_id: None,
+            repository_id: id.map(str::to_owned),
             repository: Some(repository.to_owned()),
             received_at: Timestamp::now(),
             ignored: false,
@@ -342,6 +353,7 @@ impl Lab {
         let pull_request = PullRequest {
             number,
             title: "Change".to_owned(),
+            repository_id: name::<RepositoryId>("42"),
             head: head.clone(),
             head_ref: name::<BranchRef>(branch),
             head_repository_id: Some(name::<RepositoryId>("42")),
@@ -538,7 +550,7 @@ async fn the_comment_follows_the_pods_and_is_written_only_when_it_changes() {
             message: None,
         }],
         notices: vec![],
-            traffic: vec![],
+        traffic: vec![],
     };
     let dev = name("dev");
     let failed = status(Phase::Failed, Health::Failed, 0);
@@ -724,5 +736,29 @@ async fn after_the_store_was_lost_nothing_begins_before_the_agent_has_said_what_
     assert_eq!(lives.iter().filter(|record| matches!(record.life, Life::Live)).count(), 1);
     let waited = lab.store.environment(&waiting.identity.uid).await.expect("read").expect("kept");
     assert!(matches!(waited.life, Life::Closed { evidence: Evidence::Superseded { .. }, .. }), "{waited:?}");
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_repository_of_the_same_name_is_no_evidence_about_the_old_one() {
+    let mut lab = Lab::new().await;
+    let record = lab.pull_request_on_web().await;
+    // Its number 7 is another one, and was closed. At first no delivery says that anything was replaced.
+    let other = PullRequest {
+        repository_id: name("43"),
+        state: PullRequestState::Closed,
+        ..lab.forge.facts(|facts| facts.pull_requests[&7].clone())
+    };
+    lab.forge.facts(|facts| facts.pull_requests.insert(7, other));
+    lab.nudge("acme/shop").await;
+    assert_eq!(lab.get("feature-x").await.life, Life::Live);
+    // Nor does it have the branch. The delivery is the new repository's own.
+    let shop = lab.shop.open();
+    shop.find_reference("refs/heads/feature/x").expect("there").delete().expect("deleted");
+    lab.forge.facts(|facts| facts.replaced = true);
+    lab.nudge_of("acme/shop", Some("43")).await;
+    let now = lab.get("feature-x").await;
+    assert_eq!((&now.identity.uid, &now.life), (&record.identity.uid, &Life::Live));
+    assert!(now.problems.iter().any(|problem| problem.reason == "RepositoryReplaced"), "{:?}", now.problems);
     lab.stop().await;
 }

@@ -61,6 +61,8 @@ async fn a_branch_with_an_odd_name_hides_no_other_pull_request() -> Outcome {
     let number = stage.pull("plain")?;
     // Legal for git, and for GitHub, but no name that a key could be made of.
     stage.pull("next\u{85}line")?;
+    let onto_it = NewPull { head: "plain".to_owned(), base: "next\u{85}line".to_owned(), ..NewPull::default() };
+    stage.double.open_pull(REPOSITORY, onto_it)?;
     assert_eq!(stage.numbers().await?, [number]);
     Ok(())
 }
