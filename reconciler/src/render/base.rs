@@ -1,19 +1,23 @@
 //! A Personal or Shared environment: the catalog's objects in a namespace of their own, as the baseline of branches.
 
 use super::{
-    Context, Notes, RenderError, Rendered, config_maps, finish, labels, object::Sourced, overrides, previews, scope,
+    Context, Notes, RenderError, Rendered, config_maps, finish, labels, object::Sourced, overrides, previews, routed,
+    scope,
 };
-use crate::render::object::{is_workload, name};
+use crate::render::{
+    object::{is_workload, name},
+    routed::Routed,
+};
 use lapdev_api::{
     bundle::BundleNamespace,
     key::BASELINE,
-    kinds::{AppCatalog, Override},
+    kinds::{AppCatalog, EnvironmentType, Override},
     record::Reason,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Renders it.
+/// Renders it. `run` are the Services that living branches have copies of.
 ///
 /// # Errors
 /// As each variant of [`RenderError`] says.
@@ -22,18 +26,27 @@ pub fn base(
     context: &Context,
     catalog: &AppCatalog,
     changes: &[Override],
+    run: &BTreeSet<String>,
 ) -> Result<Rendered, RenderError> {
     scope::check(source)?;
     let mut objects: Vec<Value> = source.iter().map(|object| object.value.clone()).collect();
     overrides::apply(&mut objects, changes, catalog)?;
-    let reasons =
+    let mut reasons: Vec<Reason> =
         objects.iter().filter(|object| is_workload(object)).map(|object| reason(name(object), changes)).collect();
     note_digests(&mut objects);
+    let routed = match context.identity.environment_type {
+        EnvironmentType::Shared => routed::choose(&objects, catalog, run),
+        EnvironmentType::Personal | EnvironmentType::Branch => Routed::default(),
+    };
+    routed.apply(&mut objects, &context.router)?;
+    reasons.extend(routed.reasons);
     objects.iter_mut().for_each(|object| labels::put(object, context, BASELINE));
-    let services = service_names(source);
-    let (previews, problems) = previews::previews(catalog, context, &BTreeSet::new(), &services);
+    let (services, none) = (service_names(source), BTreeSet::new());
+    let (previews, mut problems) =
+        previews::previews(catalog, context, previews::Known { copied: &none, base: &services, routed: &none });
+    problems.extend(routed.problems);
     let namespace = BundleNamespace { name: context.namespace.clone(), owned: true };
-    finish(context, namespace, objects, Notes { previews, reasons, problems })
+    finish(context, namespace, objects, Notes { previews, reasons, problems, ..Notes::default() })
 }
 
 pub(super) fn service_names(source: &[Sourced]) -> BTreeSet<String> {

@@ -11,7 +11,7 @@ use super::{
     image::{self, TagCommits},
     labels,
     object::{Sourced, containers_mut, kind, name, pod_template_mut, set_variable, text},
-    overrides, previews, scope, services,
+    overrides, previews, routed, scope, services,
 };
 use lapdev_api::{
     bundle::{BranchIdentity, BundleNamespace},
@@ -70,23 +70,37 @@ pub fn branch(source: &BranchSource<'_>, context: &Context) -> Result<Rendered, 
     objects.iter_mut().for_each(|object| labels::put(object, context, key));
 
     let copied: BTreeSet<String> = services.keys().map(|service| (*service).to_owned()).collect();
-    let (previews, problems) = previews::previews(source.catalog, context, &copied, &service_names(source.base));
+    let known = previews::Known { copied: &copied, base: &service_names(source.base), routed: &source.routed()? };
+    let (previews, problems) = previews::previews(source.catalog, context, known);
     let namespace = BundleNamespace { name: context.namespace.clone(), owned: false };
-    finish(context, namespace, objects, Notes { previews, reasons: reasons(source.chosen), problems })
+    let services = copied.iter().map(|service| compose(service, key)).collect();
+    let notes = Notes { previews, reasons: reasons(source.chosen), problems, services };
+    finish(context, namespace, objects, notes)
 }
 
 impl<'a> BranchSource<'a> {
     /// The chosen workloads as the branch has them, with what the base's file changes.
     fn originals(&self) -> Result<Vec<Value>, RenderError> {
-        let mut objects: Vec<Value> = self.head.iter().map(|object| object.value.clone()).collect();
+        let mut objects = self.overridden(self.head)?;
+        let find = |workload: &String| overrides::find(&mut objects, workload, "the plan").cloned();
+        self.chosen.workloads.keys().map(find).collect()
+    }
+
+    /// The Services that the base routes whatever its branches are. One that is routed on account of branches may not be
+    /// taken over yet.
+    fn routed(&self) -> Result<BTreeSet<String>, RenderError> {
+        Ok(routed::choose(&self.overridden(self.base)?, self.catalog, &BTreeSet::new()).services.into_keys().collect())
+    }
+
+    fn overridden(&self, source: &[Sourced]) -> Result<Vec<Value>, RenderError> {
+        let mut objects: Vec<Value> = source.iter().map(|object| object.value.clone()).collect();
         for change in self.base_overrides {
             // The base may override what this branch has removed.
             if let Ok(workload) = overrides::find(&mut objects, &change.workload, "the base's override") {
                 overrides::apply_one(workload, change, self.catalog)?;
             }
         }
-        let find = |workload: &String| overrides::find(&mut objects, workload, "the plan").cloned();
-        self.chosen.workloads.keys().map(find).collect()
+        Ok(objects)
     }
 
     fn workload(&self, original: &Value, maps: &BTreeMap<&str, &Value>) -> Result<Value, RenderError> {

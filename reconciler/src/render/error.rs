@@ -78,6 +78,31 @@ pub enum RenderError {
         /// The workload.
         workload: String,
     },
+    /// A name that the routed Service's original needs.
+    #[error(
+        "Service {name} has the name under which the original of the routed Service {service} stands; rename it in the \
+         catalog's source"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The routed Service.
+        service: String,
+    },
+    /// A name or mark of the routers.
+    #[error("{place}: {kind} {name} {what}, which is the router's own; {mend}")]
+    RoutersOwn {
+        /// Where it stands.
+        place: String,
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What it has.
+        what: &'static str,
+        /// What to do.
+        mend: &'static str,
+    },
     /// A patch of an override that does not fit.
     #[error("patch {index} of the override for {workload} cannot be applied")]
     Patch {

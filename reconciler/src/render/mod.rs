@@ -14,7 +14,9 @@ mod labels;
 mod object;
 mod overrides;
 mod previews;
+mod routed;
 mod scope;
+mod selector;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -24,6 +26,7 @@ pub use branch::{BranchSource, branch};
 pub use choose::{Choice, Chosen, choose};
 pub use error::RenderError;
 pub use object::Sourced;
+pub(crate) use routed::run_by;
 
 use jiff::Timestamp;
 use lapdev_api::{
@@ -32,7 +35,32 @@ use lapdev_api::{
     record::{PreviewRecord, Problem, Reason},
     wire::MAX_BUNDLE,
 };
+use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// The routers of each base, as the operator sets them up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RouterSettings {
+    /// Their image.
+    pub image: String,
+    /// Whether answers say which version gave them.
+    pub served_by: bool,
+    /// How long a request waits for a branch's pods, in seconds.
+    pub hold_seconds: u32,
+}
+
+impl Default for RouterSettings {
+    fn default() -> Self {
+        let image = concat!("lapdev/lapdev-router:", env!("CARGO_PKG_VERSION")).to_owned();
+        Self { image, served_by: true, hold_seconds: 10 }
+    }
+}
+
+/// The names of the Services among a source's objects.
+pub(crate) fn service_names(source: &[Sourced]) -> BTreeSet<String> {
+    base::service_names(source)
+}
 
 /// Whose rendering it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +75,8 @@ pub struct Context {
     pub preview_domain: Option<String>,
     /// When the agent ends it by itself.
     pub expires_at: Option<Timestamp>,
+    /// How a base's routers are set up.
+    pub router: RouterSettings,
 }
 
 /// What came out.
@@ -67,6 +97,8 @@ pub struct Notes {
     pub reasons: Vec<Reason>,
     /// What is not as it should be, though it stops nothing.
     pub problems: Vec<Problem>,
+    /// The Services of a Branch, by their own names: copies of the base's and new ones.
+    pub services: BTreeSet<String>,
 }
 
 fn finish(

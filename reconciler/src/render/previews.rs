@@ -9,19 +9,29 @@ use lapdev_api::{
 };
 use std::collections::BTreeSet;
 
-/// The previews of an environment. `copied` are the Services that the branch has copies of, `known` those that there
-/// are at all.
+/// The Services that previews may lead to, by the names that the catalog knows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Those that the branch has copies of.
+    pub copied: &'a BTreeSet<String>,
+    /// Those of the base.
+    pub base: &'a BTreeSet<String>,
+    /// Those of them that lead to the right version by themselves, since the base routes them.
+    pub routed: &'a BTreeSet<String>,
+}
+
+/// The previews of an environment: every one of the catalog, since a page of the baseline shows what its branch answers.
 pub(super) fn previews(
     catalog: &AppCatalog,
     context: &Context,
-    copied: &BTreeSet<String>,
-    known: &BTreeSet<String>,
+    known: Known<'_>,
 ) -> (Vec<PreviewRecord>, Vec<Problem>) {
     let Some(domain) = &context.preview_domain else { return (Vec::new(), Vec::new()) };
     let mut problems = Vec::new();
     let mut target = |service: &str, port: &Port| {
-        let copy = context.identity.branch.as_ref().filter(|_| copied.contains(service));
-        if copy.is_none() && !known.contains(service) {
+        let branch = context.identity.branch.as_ref();
+        let copy = branch.filter(|_| known.copied.contains(service) && !known.routed.contains(service));
+        if copy.is_none() && !known.base.contains(service) {
             let message =
                 format!("the catalog shows Service {service}, which its source does not have; correct `previews`");
             problems.push(Problem { reason: "PreviewMissing".to_owned(), message });
@@ -42,7 +52,7 @@ pub(super) fn previews(
             host: format!("{}.{domain}", compose(&preview.service, context.identity.name.as_str())).to_lowercase(),
             access: preview.access,
             routes,
-            branch: copied.contains(&preview.service),
+            branch: known.copied.contains(&preview.service),
         });
     }
     (records, problems)

@@ -5,7 +5,7 @@ use super::{
     RenderError,
     object::{Sourced, group, kind, name, text},
 };
-use crate::validate::is_cluster_scoped;
+use crate::validate::{is_cluster_scoped, routers_own};
 use serde_json::Value;
 
 /// Refuses the first object that may not be in an environment.
@@ -25,6 +25,9 @@ fn check_one(object: &Sourced) -> Result<(), RenderError> {
     let namespace = text(value, "/metadata/namespace");
     if !namespace.is_empty() {
         return Err(RenderError::ForeignNamespace { place, kind, name, namespace: namespace.to_owned() });
+    }
+    if let Some((what, mend)) = routers_own(value) {
+        return Err(RenderError::RoutersOwn { place, kind, name, what, mend });
     }
     if kind == "Secret" && group(value).is_empty() && ["data", "stringData"].iter().any(|field| holds(value, field)) {
         return Err(RenderError::SecretData { place, name });

@@ -1,8 +1,10 @@
 //! A shop of five services: what a base and a branch of it are made of.
 
-use super::{BranchSource, Choice, Chosen, Context, RenderError, Rendered, Sourced, base, branch, choose};
+use super::{
+    BranchSource, Choice, Chosen, Context, RenderError, Rendered, RouterSettings, Sourced, base, branch, choose,
+};
 use lapdev_api::{
-    bundle::{BranchIdentity, Identity},
+    bundle::{BranchIdentity, Bundle, Identity},
     key::EnvironmentKey,
     kinds::{
         Access, AppCatalog, EnvironmentType, ImageRule, Override, Port, Preview, PreviewPath, Source, Sync,
@@ -12,7 +14,11 @@ use lapdev_api::{
 };
 use lapdev_kustomize::{MemoryFileSystem, Options, TreePath, render_source};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fmt::Debug, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    str::FromStr,
+};
 
 fn name<T: FromStr<Err: Debug>>(text: &str) -> T {
     text.parse().expect("a legal name")
@@ -149,6 +155,7 @@ fn context(branch: Option<BranchIdentity>) -> Context {
         namespace: name("lapdev-env-staging"),
         preview_domain: Some("preview.example.com".to_owned()),
         expires_at: None,
+        router: RouterSettings::default(),
     }
 }
 
@@ -227,7 +234,7 @@ fn find(objects: &[Value], kind: &str, named: &str) -> Value {
 }
 
 fn render_base(source: &[Sourced], overrides: &[Override]) -> Result<Rendered, RenderError> {
-    base(source, &context(None), &catalog(), overrides)
+    base(source, &context(None), &catalog(), overrides, &BTreeSet::new())
 }
 
 #[test]
@@ -242,7 +249,8 @@ fn a_branch_bundle_of_one_workload_is_this() {
 fn every_object_of_a_base_carries_its_owner_and_no_selector_does() {
     let rendered = render_base(&shop(), &[]).expect("it renders");
     let objects = objects(&rendered);
-    assert_eq!(objects.len(), shop().len());
+    // Three of its Services are routed: as many originals, and the router's five objects.
+    assert_eq!(objects.len(), shop().len() + 3 + 5);
     for object in &objects {
         assert_eq!(object["metadata"]["namespace"], "lapdev-env-staging");
         assert_eq!(object["metadata"]["labels"]["lapdev.dev/environment"], "uuuuuuuuuuuuuuuu");
@@ -254,11 +262,32 @@ fn every_object_of_a_base_carries_its_owner_and_no_selector_does() {
     baseline(find(&objects, "Deployment", "web"), "/spec/selector/matchLabels/lapdev.dev~1branch");
     baseline(find(&objects, "Deployment", "web"), "/spec/template/metadata/labels/lapdev.dev~1branch");
     baseline(find(&objects, "StatefulSet", "queue"), "/spec/selector/matchLabels/lapdev.dev~1branch");
-    baseline(find(&objects, "Service", "web"), "/spec/selector/lapdev.dev~1branch");
+    baseline(find(&objects, "Service", "web--baseline"), "/spec/selector/lapdev.dev~1branch");
     baseline(find(&objects, "PodDisruptionBudget", "web"), "/spec/selector/matchLabels/lapdev.dev~1branch");
     let cron = find(&objects, "CronJob", "clean");
     baseline(cron, "/spec/jobTemplate/spec/template/metadata/labels/lapdev.dev~1branch");
     assert_eq!(find(&objects, "NetworkPolicy", "api")["spec"]["podSelector"]["matchLabels"], json!({"app": "api"}));
+}
+
+#[test]
+fn only_a_shared_environment_is_routed() {
+    let personal = Context {
+        identity: Identity { environment_type: EnvironmentType::Personal, ..context(None).identity },
+        ..context(None)
+    };
+    let rendered = base(&shop(), &personal, &catalog(), &[], &BTreeSet::new()).expect("it renders");
+    assert_eq!(objects(&rendered).len(), shop().len());
+    let shared = objects(&render_base(&shop(), &[]).expect("it renders"));
+    let web = find(&shared, "Service", "web");
+    assert_eq!(web["spec"]["selector"], json!({"lapdev.dev/router": "true", "lapdev.dev/branch": "baseline"}));
+    let original = find(&shared, "Service", "web--baseline");
+    assert_eq!(original["spec"]["selector"], json!({"app": "web", "lapdev.dev/branch": "baseline"}));
+    let binding = find(&shared, "RoleBinding", "lapdev-router");
+    assert_eq!(text(&binding, "/subjects/0/namespace"), "lapdev-env-staging");
+    let router = find(&shared, "Deployment", "lapdev-router");
+    let labels = &router["spec"]["template"]["metadata"]["labels"];
+    assert_eq!(labels["lapdev.dev/branch"], "baseline");
+    assert_eq!(find(&shared, "Service", "mail")["spec"]["selector"]["app"], "mail", "nobody maps it");
 }
 
 #[test]
@@ -426,25 +455,52 @@ fn what_does_not_belong_into_an_environment_is_refused_with_its_place() {
     assert!(role.contains("belongs to the whole cluster"), "{role}");
     let foreign = refused("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: prod}\n");
     assert!(foreign.contains("names the namespace prod"), "{foreign}");
+    let ours = refused("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lapdev-routes}\n");
+    assert!(ours.starts_with("a.yaml:1:1: ConfigMap lapdev-routes has the name of the routing table"), "{ours}");
     let reference = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n";
     let tree = MemoryFileSystem::new().with("a.yaml", reference);
     assert!(render_base(&rendered(&tree), &[]).is_ok(), "without data it is only a name");
 }
 
 #[test]
-fn a_preview_goes_to_the_branch_where_the_branch_has_the_service() {
+fn a_preview_goes_through_the_bases_service_where_that_is_routed_and_else_to_the_branchs_own() {
     let key = branch_identity().key;
-    let rendered = Case::of(&["api"]).render();
+    let mut case = Case::of(&["api", "mail"]);
+    // Nobody maps mail: its Service may not be taken over yet. The queue's is headless.
+    let paths = &mut case.catalog.previews[0].paths;
+    for service in ["mail", "queue"] {
+        paths.insert(format!("/{service}"), PreviewPath { service: service.to_owned(), port: Port::Number(80) });
+    }
+    let rendered = case.render();
     let preview = &rendered.notes.previews[0];
     assert_eq!(preview.host, format!("web--{key}.preview.example.com"));
     assert!(!preview.branch);
     let routes: Vec<(&str, &str)> =
         preview.routes.iter().map(|(path, to)| (path.as_str(), to.service.as_str())).collect();
-    assert_eq!(routes, [("/", "web"), ("/api", &*format!("api--{key}"))]);
-    assert!(Case::of(&["web"]).render().notes.previews[0].branch);
+    let mail = format!("mail--{key}");
+    assert_eq!(routes, [("/", "web"), ("/api", "api"), ("/mail", mail.as_str()), ("/queue", "queue")]);
     let base = render_base(&shop(), &[]).expect("it renders");
     assert_eq!(base.notes.previews[0].host, "web--staging.preview.example.com");
     assert!(base.notes.problems.is_empty());
+}
+
+#[test]
+fn every_preview_of_the_catalog_is_offered_and_says_whether_the_branch_changes_it() {
+    let mut case = Case::of(&["api"]);
+    for service in ["api", "queue"] {
+        case.catalog.previews.push(Preview {
+            service: service.to_owned(),
+            port: Port::Number(80),
+            access: Access::Organization,
+            paths: BTreeMap::new(),
+        });
+    }
+    let rendered = case.render();
+    let offered: Vec<(&str, bool)> = rendered.notes.previews.iter().map(|p| (p.service.as_str(), p.branch)).collect();
+    assert_eq!(offered, [("web", false), ("api", true), ("queue", false)]);
+    let bundle: Bundle = serde_json::from_slice(rendered.bundle.bytes()).expect("JSON");
+    let dialled: Vec<&str> = bundle.previews.iter().map(|target| target.service.as_str()).collect();
+    assert_eq!(dialled, ["api", "api", "queue", "web"], "by two names of one port");
 }
 
 fn choice<'a>(catalog: &'a AppCatalog, repository: &'a RepositoryName, head: &'a [Sourced]) -> Choice<'a> {

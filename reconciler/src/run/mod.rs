@@ -4,6 +4,7 @@
 //! A pass that fails has written nothing; it is made again, after a pause that grows. Nothing is ever deleted because
 //! something failed.
 
+mod beside;
 mod config;
 mod look;
 mod memo;

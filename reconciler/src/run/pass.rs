@@ -3,9 +3,10 @@
 
 use super::{
     PassError, Reconciler,
+    beside::Published,
     config::ConfigState,
     look::Closely,
-    renderer::Renderer,
+    renderer::{Outcomes, Renderer},
     world::{InForce, Seen, World, mentioned},
 };
 use crate::{
@@ -40,6 +41,7 @@ pub(super) struct Memory {
     pub config: ConfigState,
     pub seen: BTreeMap<RepositoryName, Seen>,
     pub renderer: Renderer,
+    pub published: Published,
     /// Repositories that a delivery spoke of, and that are to be looked at once more: a forge's listing may lag behind
     /// its own webhook.
     pub second_looks: BTreeSet<RepositoryName>,
@@ -98,7 +100,7 @@ impl Reconciler {
             };
         };
         let begun = Instant::now();
-        self.look_around(memory, &in_force, deliveries, &due, everything || other_config).await;
+        self.look_around(memory, &in_force, &due, everything || other_config).await;
         let looked = Instant::now();
         // Before the ledger, which then has all that these clusters' agents hold.
         let heard_of = self.clusters_heard_of().await?;
@@ -129,7 +131,6 @@ impl Reconciler {
         in_force: &InForce,
         due: &BTreeSet<RepositoryName>,
         everything: bool,
-        deliveries: &[Delivery],
     ) {
         let wanted = mentioned(&in_force.config);
         memory.seen.retain(|name, _| wanted.contains_key(name));
@@ -138,8 +139,7 @@ impl Reconciler {
             let is_due = everything || before.is_none() || due.contains(&name);
             is_due.then(|| {
                 let before = before.cloned();
-                let replaced = before.as_ref().is_some_and(|seen| is_replaced(&name, seen, deliveries));
-                let closely = Closely { pull_requests, identity: everything || replaced };
+                let closely = Closely { pull_requests, identity: everything };
                 async move { (name.clone(), self.look(&name, before, closely).await) }
             })
         });
@@ -186,15 +186,14 @@ impl Reconciler {
             in_force: in_force.clone(),
             seen: memory.seen.clone(),
             clusters_heard_of: heard_of.clone(),
+            router: self.settings.router.clone(),
         }
     }
 
     /// Asks the forge what the plan wants to know. Says whether there was anything to ask.
     async fn answer(&self, memory: &mut Memory, plan: &Plan) -> bool {
-        let asks = plan.asks.iter().map(|(name, number)| {
-            let id = memory.seen.get(name).and_then(|seen| seen.repository.id.clone());
-            async move { (name, *number, self.confirm(name, id.as_ref(), *number).await) }
-        });
+        let asks =
+            plan.asks.iter().map(|(name, number)| async move { (name, *number, self.confirm(name, *number).await) });
         let asks: Vec<_> = asks.collect();
         let answers: Vec<_> = stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
         for (name, number, answer) in &answers {
@@ -245,14 +244,11 @@ impl Reconciler {
         world: Arc<World>,
         ledger: &[EnvironmentRecord],
     ) -> Result<usize, PassError> {
-        let mut renderer = std::mem::take(&mut memory.renderer);
-        let planned: Vec<Planned> = plan.environments.clone();
-        let render = tokio::task::spawn_blocking(move || {
-            let outcomes = renderer.render(&world, &planned);
-            (renderer, outcomes)
-        });
-        let (renderer, outcomes) = render.await.map_err(PassError::Task)?;
-        memory.renderer = renderer;
+        let planned: Arc<[Planned]> = plan.environments.as_slice().into();
+        let (work, branches) = (Arc::clone(&world), Arc::clone(&planned));
+        let mut outcomes = self.render(memory, move |renderer| renderer.branches(&work, &branches)).await?;
+        let beside = memory.published.beside(&self.store, &planned, &outcomes).await?;
+        outcomes.extend(self.render(memory, move |renderer| renderer.bases(&world, &planned, &beside)).await?);
         let publication = publication(plan, &outcomes, ledger);
         let changed = publication.records.len();
         publication.records.iter().for_each(log);
@@ -260,6 +256,21 @@ impl Reconciler {
             self.store.publish(publication).await?;
         }
         Ok(changed)
+    }
+
+    async fn render(
+        &self,
+        memory: &mut Memory,
+        render: impl FnOnce(&mut Renderer) -> Outcomes + Send + 'static,
+    ) -> Result<Outcomes, PassError> {
+        let mut renderer = std::mem::take(&mut memory.renderer);
+        let task = tokio::task::spawn_blocking(move || {
+            let outcomes = render(&mut renderer);
+            (renderer, outcomes)
+        });
+        let (renderer, outcomes) = task.await.map_err(PassError::Task)?;
+        memory.renderer = renderer;
+        Ok(outcomes)
     }
 }
 
@@ -288,14 +299,6 @@ fn log(record: &EnvironmentRecord) {
             let problem = record.problems.first().map(|problem| problem.message.as_str());
             tracing::info!(environment = %name, %uid, %generation, problem, "environment written");
         }
-/// Whether a delivery says that the name leads to another repository now. What is seen there proves nothing about the
-/// environments of the old one.
-fn is_replaced(name: &RepositoryName, seen: &Seen, deliveries: &[Delivery]) -> bool {
-    let id = seen.repository.id.as_ref().map(AsRef::as_ref);
-    let other = |delivery: &Delivery| delivery.repository_id.is_some() && delivery.repository_id.as_deref() != id;
-    deliveries.iter().any(|delivery| names(delivery, name) && other(delivery))
-}
-
     }
 }
 

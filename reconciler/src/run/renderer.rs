@@ -1,7 +1,9 @@
-//! Renders what a plan asks for, out of the mirrors. Every rendering is remembered by its inputs, so that a pass in which
-//! nothing changed renders nothing. Blocking: it reads git.
+//! Renders what a plan asks for, out of the mirrors: first the branches, then the bases, which route what their branches
+//! run. Every rendering is remembered by its inputs, so that a pass in which nothing changed renders nothing. Blocking: it
+//! reads git.
 
 use super::{
+    beside::Beside,
     error_chain,
     memo::Memo,
     source::{Objects, Place, Revision, Sources, place},
@@ -42,16 +44,41 @@ struct Round<'w> {
     world: &'w World,
     planned: &'w [Planned],
     catalogs: BTreeMap<CatalogName, Digest>,
+    beside: &'w Beside,
 }
 
+/// What came of rendering, by environment.
+pub(super) type Outcomes = BTreeMap<Uid, Outcome>;
+
 impl Renderer {
-    /// Renders everything that is to be rendered.
-    pub fn render(&mut self, world: &World, planned: &[Planned]) -> BTreeMap<Uid, Outcome> {
+    /// Renders the branches that are to be rendered.
+    pub fn branches(&mut self, world: &World, planned: &[Planned]) -> Outcomes {
+        let is_branch = |one: &&Planned| one.record.identity.branch.is_some();
+        self.each(world, planned, is_branch, &Beside::default())
+    }
+
+    /// Renders the others, beside which the branches run what `beside` says. The round ends with it.
+    pub fn bases(&mut self, world: &World, planned: &[Planned], beside: &Beside) -> Outcomes {
+        let is_base = |one: &&Planned| one.record.identity.branch.is_none();
+        let outcomes = self.each(world, planned, is_base, beside);
+        self.sources.sweep();
+        self.merge_bases.sweep();
+        self.rendered.sweep();
+        outcomes
+    }
+
+    fn each(
+        &mut self,
+        world: &World,
+        planned: &[Planned],
+        which: impl Fn(&&Planned) -> bool,
+        beside: &Beside,
+    ) -> Outcomes {
         let catalogs = world.in_force.config.catalogs.iter();
         let catalogs = catalogs.map(|(name, catalog)| (name.clone(), digest(&catalog.value))).collect();
-        let round = Round { world, planned, catalogs };
-        let mut outcomes = BTreeMap::new();
-        for one in planned {
+        let round = Round { world, planned, catalogs, beside };
+        let mut outcomes = Outcomes::new();
+        for one in planned.iter().filter(which) {
             let Work::Render { overrides, pin } = &one.work else { continue };
             let outcome = match self.one(&round, &one.record, overrides, pin.as_ref()) {
                 Ok((rendered, source)) => Outcome::Rendered(rendered, Some(source)),
@@ -59,9 +86,6 @@ impl Renderer {
             };
             outcomes.insert(one.record.identity.uid.clone(), outcome);
         }
-        self.sources.sweep();
-        self.merge_bases.sweep();
-        self.rendered.sweep();
         outcomes
     }
 
@@ -114,8 +138,10 @@ impl Renderer {
         let place = place(round.world, catalog, Revision { pin, last: record.source.as_ref() })?;
         let source = self.sources.objects(&place)?;
         let context = context(round.world, record);
-        let key = digest(&("base", key_of(&context), round.catalogs.get(&catalog.name), source.key, overrides));
-        let make = || base(&source.objects, &context, catalog, overrides).map(Arc::new).map_err(|e| error_chain(&e));
+        let run = round.beside.run(record, &source.objects)?;
+        let key = digest(&("base", key_of(&context), round.catalogs.get(&catalog.name), source.key, overrides, &run));
+        let make =
+            || base(&source.objects, &context, catalog, overrides, &run).map(Arc::new).map_err(|e| error_chain(&e));
         Ok((self.rendered.get(key, make)?, place.commit))
     }
 
@@ -292,12 +318,13 @@ fn context(world: &World, record: &EnvironmentRecord) -> Context {
         preview_domain: cluster.and_then(|cluster| cluster.preview_domain.clone()),
         // An agent that ended a base by itself would take its branches along; the control plane waits for them.
         expires_at: record.expires_at.filter(|_| record.identity.environment_type != EnvironmentType::Shared),
+        router: world.router.clone(),
     }
 }
 
 fn key_of(context: &Context) -> impl Serialize + '_ {
-    let Context { control_plane, identity, namespace, preview_domain, expires_at } = context;
-    (control_plane, identity, namespace, preview_domain, expires_at)
+    let Context { control_plane, identity, namespace, preview_domain, expires_at, router } = context;
+    (control_plane, identity, namespace, preview_domain, expires_at, router)
 }
 
 fn digest(inputs: &impl Serialize) -> Digest {

@@ -3,6 +3,7 @@
 use crate::{
     git::{GitSettings, RepositoryUrl},
     plan::Limits,
+    render::RouterSettings,
 };
 use lapdev_api::name::{BranchRef, RepositoryName};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -25,6 +26,8 @@ pub struct Settings {
     pub git: GitSettings,
     /// How often everything is looked at, webhook or not.
     pub poll: Duration,
+    /// How the routers of each base are set up.
+    pub router: RouterSettings,
     /// The guard against mass deletion.
     pub limits: Limits,
     /// How people reach the control plane; links to previews have its scheme and port.
@@ -52,6 +55,7 @@ impl Settings {
             mirrors,
             git: GitSettings::default(),
             poll: Duration::from_secs(60),
+            router: RouterSettings::default(),
             limits: Limits::default(),
             external_url,
             report_interval: Duration::from_secs(2),

@@ -5,6 +5,7 @@ use crate::{
     git::Mirror,
     load::Config,
     plan::{self, Observed, Refs},
+    render::RouterSettings,
 };
 use lapdev_api::{
     bundle::BranchIdentity,
@@ -39,6 +40,7 @@ pub(super) struct World {
     pub in_force: InForce,
     pub seen: BTreeMap<RepositoryName, Seen>,
     pub clusters_heard_of: BTreeSet<ClusterName>,
+    pub router: RouterSettings,
 }
 
 impl World {

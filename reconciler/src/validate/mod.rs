@@ -8,6 +8,7 @@ mod catalog;
 mod environment;
 mod kinds;
 mod objects;
+mod router;
 mod scope;
 mod tree;
 mod workloads;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use kinds::validate;
 pub use objects::check_objects;
+pub(crate) use router::routers_own;
 pub(crate) use scope::is_cluster_scoped;
 pub use tree::{Report, check_tree};
 

@@ -1,7 +1,7 @@
 //! Checks of a catalog's rendered objects: what an environment may hold at all, and whether the catalog and its
 //! environments speak of things that are there.
 
-use super::{scope::is_cluster_scoped, workloads};
+use super::{router::routers_own, scope::is_cluster_scoped, workloads};
 use crate::load::{Config, Diagnostic, Placed, Position};
 use lapdev_api::kinds::{AppCatalog, Source};
 use lapdev_kustomize::{Object, Place};
@@ -33,6 +33,9 @@ fn forbidden(catalog: &AppCatalog, object: &Object) -> Vec<Diagnostic> {
             format!("{what} names the namespace `{namespace}`"),
             "expected none; each environment puts its objects in a namespace of its own",
         );
+    }
+    if let Some((has, expected)) = routers_own(object.value()) {
+        wrong(format!("{what} {has}, which is the router's own"), expected);
     }
     if object.kind() == "Secret" && object.group().is_empty() && ["data", "stringData"].iter().any(|f| holds(object, f))
     {
