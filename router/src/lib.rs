@@ -3,6 +3,8 @@
 //! Two replicas run in each base's namespace. They watch that namespace's EndpointSlices and the ConfigMap
 //! `lapdev-routes`, and write nothing.
 
+pub mod admin;
 pub mod count;
 pub mod probe;
 pub mod table;
+pub mod watch;

@@ -132,6 +132,13 @@ impl Metrics {
         }
     }
 
+    /// A table is in force from now on.
+    pub fn table_in_force(&self, branches: usize, ports: usize) {
+        self.table_time.set(jiff::Timestamp::now().as_second());
+        self.table_branches.set(i64::try_from(branches).unwrap_or(i64::MAX));
+        self.table_ports.set(i64::try_from(ports).unwrap_or(i64::MAX));
+    }
+
     /// All of them as text.
     #[must_use]
     pub fn text(&self) -> String {

@@ -1,11 +1,14 @@
 //! Reads a routing table and refuses one that no agent of ours writes, before any of it is in force. Pure.
 
-use lapdev_api::route::{PORTS, RoutingTable};
+use lapdev_api::route::{PORTS, RoutingTable, TABLE_KEY};
 use std::collections::{BTreeSet, HashMap};
 
 /// Why a routing table is not put in force.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
+    /// Its ConfigMap has no such entry.
+    #[error("the ConfigMap has no entry {TABLE_KEY:?}; the last good table stays in force")]
+    Missing,
     /// It is no table at all.
     #[error("the routing table cannot be read; the last good one stays in force")]
     Json(#[source] serde_json::Error),
@@ -50,11 +53,12 @@ pub enum TableError {
     },
 }
 
-/// The table that is written as `text`.
+/// The table that is written as `text`, the ConfigMap's entry.
 ///
 /// # Errors
 /// If it is no table, or one that cannot be meant.
-pub fn read(text: &str) -> Result<RoutingTable, TableError> {
+pub fn read(text: Option<&str>) -> Result<RoutingTable, TableError> {
+    let text = text.ok_or(TableError::Missing)?;
     let table: RoutingTable = serde_json::from_str(text).map_err(TableError::Json)?;
     check(&table)?;
     Ok(table)

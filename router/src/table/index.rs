@@ -58,6 +58,12 @@ impl Index {
         std::mem::take(&mut self.changed).then(|| self.snapshot())
     }
 
+    /// The `resourceVersion` of the table in force.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
     fn snapshot(&self) -> Snapshot {
         Snapshot {
             served_by: self.served_by,

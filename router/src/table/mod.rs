@@ -10,6 +10,8 @@ mod index;
 mod services;
 mod slice;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use branches::Branch;
 pub use check::{TableError, read};
