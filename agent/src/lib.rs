@@ -18,6 +18,7 @@ pub mod observe;
 pub mod policy;
 pub mod prune;
 pub mod registry;
+pub mod routes;
 pub mod run;
 pub mod settings;
 pub mod tunnel;

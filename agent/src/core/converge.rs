@@ -11,10 +11,11 @@ use crate::{
     object::{Desired, GroupKind, Marks, ObjectId},
     prune,
     registry::{Environment, HeldBundle},
+    routes::RoutesError,
 };
 use futures_util::{StreamExt, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use lapdev_api::name::Uid;
+use lapdev_api::{name::Uid, words::error_chain};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -42,8 +43,16 @@ pub(super) enum Trouble {
     Apply(Box<ApplyError>),
     /// Another call failed.
     Call(CallError),
+    /// The namespace cannot be routed as the bundles say.
+    Routes(RoutesError),
     /// Something else has to happen first.
     Waiting(String),
+}
+
+impl From<RoutesError> for Trouble {
+    fn from(error: RoutesError) -> Self {
+        Self::Routes(error)
+    }
 }
 
 impl From<ApplyError> for Trouble {
@@ -72,14 +81,19 @@ impl Core {
             work.drift.clear();
         }
         let objects = bundle::desired(&content.bundle, &held.namespace);
-        let due: Vec<_> = objects.iter().filter(|object| fresh || self.differs(object, work)).cloned().collect();
+        let differ = |object: &&Desired| fresh || !work.held.contains(&object.id) && self.differs(object, work);
+        let mut due: Vec<_> = objects.iter().filter(differ).cloned().collect();
         if !self.stands(&work.ground) {
             work.parent = None;
         }
         let settled = work.parent.as_ref().is_some_and(|parent| parent.applied == Some(held.accepted));
-        if due.is_empty() && settled && !fresh {
-            return Ok(());
+        if due.is_empty() && !fresh && (settled || !work.held.is_empty()) {
+            self.route(held, work).await?;
+            if settled || self.unheld(held, work).await.is_empty() {
+                return Ok(());
+            }
         }
+        due.extend(objects.iter().filter(|object| !fresh && work.held.contains(&object.id)).cloned());
         let marks = Marks::of(&content.bundle);
         self.ensure_namespace(held, content, &marks, work).await?;
         let wanted = bundle::kinds(&objects);
@@ -88,15 +102,46 @@ impl Core {
             // Only now it is certain that the namespace is there and may be read.
             self.refresh_watches_soon();
         }
-        for stage in order::stages(due) {
-            self.apply_stage(&marks, stage, fresh, work).await?;
-        }
+        self.apply(held, &marks, due, fresh, work).await?;
         if fresh || !settled {
             self.prune(held, &marks, &objects, work).await?;
+        }
+        if (fresh || !settled) && work.held.is_empty() {
             self.narrow(held, content, &wanted, work).await?;
         }
+        if work.held.is_empty() {
+            self.registry().applied(&held.identity.uid, held.accepted);
+        }
         work.version = Some(held.accepted);
-        self.registry().applied(&held.identity.uid, held.accepted);
+        Ok(())
+    }
+
+    /// Applies these objects, and has the routing table follow: what is routed enters it before the Service is switched and
+    /// leaves it after it was put back; a branch's Service enters it once it stands, and leaves it before it goes.
+    async fn apply(
+        &self,
+        held: &Environment,
+        marks: &Marks,
+        due: Vec<Desired>,
+        fresh: bool,
+        work: &mut Work,
+    ) -> Result<(), Trouble> {
+        self.route(held, work).await?;
+        let mut order = self.order(held, due).await?;
+        for stage in order::stages(std::mem::take(&mut order.first)) {
+            let services = stage.iter().any(|object| object.id.kind == "Service");
+            self.apply_stage(marks, stage, fresh, work).await?;
+            if services {
+                self.route(held, work).await?;
+            }
+        }
+        for stage in self.switch(held, order, work).await? {
+            let services = stage.iter().any(|object| object.id.kind == "Service");
+            self.apply_stage(marks, stage, fresh, work).await?;
+            if services {
+                self.route(held, work).await?;
+            }
+        }
         Ok(())
     }
 
@@ -274,6 +319,9 @@ impl Core {
         let members = prune::members(&self.api, &kinds, held.namespace.as_str(), marks, &set).await?;
         let wanted = objects.iter().map(|object| object.id.clone()).collect();
         let surplus = prune::surplus(members, &wanted);
+        if surplus.iter().any(|member| !member.leaving && member.id.kind == "Service") {
+            self.routers_follow(&held.namespace).await;
+        }
         prune::delete(&self.api, &surplus).await?;
         work.objects.retain(|id, _| wanted.contains(id));
         Ok(())
@@ -340,7 +388,7 @@ impl Trouble {
         match self {
             Self::Call(error) => error.is_not_found(),
             Self::Apply(error) => matches!(&**error, ApplyError::Call(error) if error.is_not_found()),
-            Self::Waiting(_) => false,
+            Self::Routes(_) | Self::Waiting(_) => false,
         }
     }
 
@@ -348,6 +396,7 @@ impl Trouble {
     pub(super) fn obstacle(&self) -> (Obstacle, bool) {
         match self {
             Self::Waiting(why) => (Obstacle::Retrying(why.clone()), true),
+            Self::Routes(error) => (Obstacle::Failed(error_chain(error)), false),
             Self::Apply(error) if error.is_occupied() => (Obstacle::Occupied(sentence(error)), false),
             Self::Apply(error) if error.is_transient() => (Obstacle::Retrying(sentence(error)), true),
             Self::Apply(error) => (Obstacle::Failed(sentence(error)), false),

@@ -1,7 +1,7 @@
 //! The end of an environment, in an order that survives a crash at any point: the tombstone is written on the parent,
 //! the members go, then the parent, and at last the namespace if it was the environment's own.
 
-use super::{Core, converge::Trouble, usual_kinds};
+use super::{Core, Work, converge::Trouble, usual_kinds};
 use crate::{
     apiserver::{ApiServer, CallError, Kind},
     apply::{namespace, order},
@@ -30,7 +30,7 @@ impl Core {
         let namespace = held.namespace.as_str();
         let namespace_metadata = self.api.metadata(&self.namespaces().await?, &namespace::id(namespace)).await?;
         let Some(namespace_metadata) = namespace_metadata else {
-            self.gone(uid, end);
+            self.gone(held, end);
             return Ok(true);
         };
         // A namespace that is going takes everything with it, and refuses every write.
@@ -43,7 +43,7 @@ impl Core {
         {
             return Ok(false);
         }
-        self.gone(uid, end);
+        self.gone(held, end);
         Ok(true)
     }
 
@@ -58,8 +58,9 @@ impl Core {
         };
         let Some((metadata, mut parent)) = found else {
             // Without an inventory, because somebody took or broke it, labels must do.
+            self.leave_table(held).await?;
             let left = self.labelled(namespace, &marks).await?;
-            prune::delete(&self.api, &left).await?;
+            self.delete_unrouted(held, &left).await?;
             return Ok(left.is_empty());
         };
         if let End::Tombstone(tombstone) = end
@@ -68,17 +69,38 @@ impl Core {
             parent.tombstone = Some(tombstone.clone());
             self.apply_parent(&parent, metadata.uid.as_deref()).await?;
         }
+        self.leave_table(held).await?;
         let set = applyset::id(&held.namespace, uid);
         let mut members = prune::members(&self.api, &parent.kinds, namespace, &marks, &set).await?;
         members.extend(self.claims(&parent).await?);
         if !members.is_empty() {
-            prune::delete(&self.api, &prune::surplus(members, &BTreeSet::new())).await?;
+            self.delete_unrouted(held, &prune::surplus(members, &BTreeSet::new())).await?;
             return Ok(false);
         }
         let id = parent_id(&held.namespace, uid);
         tracing::info!(object = %id, "delete");
         self.api.delete(&self.config_maps().await?, &id, metadata.uid.as_deref().unwrap_or_default()).await?;
         Ok(true)
+    }
+
+    /// The routing table first, so that no request goes to what is about to be deleted.
+    async fn leave_table(&self, held: &Environment) -> Result<(), Trouble> {
+        match self.route(held, &mut Work::default()).await {
+            Err(trouble) if !trouble.obstacle().1 => {
+                // What keeps the table from being written for good must not keep what ended alive.
+                tracing::warn!(uid = %held.identity.uid, %trouble, "the routing table stays as it is");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Deletes these, of a branch once the routers know of its end.
+    async fn delete_unrouted(&self, held: &Environment, members: &[Member]) -> Result<(), CallError> {
+        if held.identity.branch.is_some() && members.iter().any(|member| !member.leaving) {
+            self.routers_follow(&held.namespace).await;
+        }
+        prune::delete(&self.api, members).await
     }
 
     /// The volume claims that a Branch's StatefulSets made: their controller leaves them behind, and the base's
@@ -182,7 +204,9 @@ impl Core {
     }
 
     /// Nothing of it is left. One whose ttl ended stays known until the control plane says that it ended.
-    fn gone(&self, uid: &Uid, end: &End) {
+    fn gone(&self, held: &Environment, end: &End) {
+        let uid = &held.identity.uid;
+        self.forget_routes(&held.namespace, uid);
         if let End::Tombstone(tombstone) = end {
             tracing::info!(%uid, evidence = tombstone.evidence, "gone");
             self.registry().forget(uid);

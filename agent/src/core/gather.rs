@@ -24,6 +24,8 @@ impl Core {
     pub(super) fn report(&self, uid: &Uid, work: &Work) {
         let Some(held) = self.registry().get(uid).cloned() else { return };
         let mut facts = facts(&held, work, &self.index);
+        facts.notices.extend(self.routing_notices(&held, work));
+        facts.notices.truncate(NOTICES);
         if let Some(why) = self.refused().get(uid) {
             facts.obstacle = Some(Obstacle::Failed(why.clone()));
         }
@@ -47,6 +49,7 @@ fn facts(held: &Environment, work: &Work, index: &Index) -> Facts {
         settled: held.applied == Some(held.accepted),
         ending: held.end.as_ref().map(|end| ending(end, work)),
         obstacle: work.obstacle.clone(),
+        pending: work.pending.clone(),
         workloads: workloads(held, index),
         notices: noticed.into_iter().take(NOTICES).collect(),
     }

@@ -131,6 +131,7 @@ impl Core {
         self.session.send_replace(None);
         *self.registry() = Default::default();
         self.sweeps().clear();
+        self.tables.clear();
         self.refused().clear();
         self.work.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clear();

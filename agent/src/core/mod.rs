@@ -12,6 +12,10 @@ mod hub;
 mod inventory;
 mod pass;
 mod preview;
+mod routers;
+mod routes;
+mod routing_notices;
+mod switch;
 mod watched;
 
 use crate::{
@@ -79,6 +83,7 @@ pub struct Core {
     sweeps: Mutex<BTreeMap<Uid, Tombstone>>,
     session: watch::Sender<Option<Session>>,
     previews: preview::Addresses,
+    tables: routes::Tables,
     /// Why the newest bundle of an environment was refused, until another one is accepted.
     refused: Mutex<BTreeMap<Uid, String>>,
     /// What was last said of each environment.
@@ -107,6 +112,10 @@ struct Work {
     obstacle: Option<Obstacle>,
     /// Fields that were put back since the version came.
     drift: BTreeSet<String>,
+    /// What is not applied yet because no router listens for it.
+    held: BTreeSet<ObjectId>,
+    /// What to say of that.
+    pending: Option<String>,
 }
 
 /// What an apply left behind.
@@ -147,6 +156,7 @@ impl Core {
             sweeps: Mutex::default(),
             session: watch::Sender::new(None),
             previews: preview::Addresses::default(),
+            tables: routes::Tables::default(),
             refused: Mutex::default(),
             said: Mutex::default(),
             rewatch: tokio::sync::Notify::new(),

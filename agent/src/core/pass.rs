@@ -14,6 +14,8 @@ use std::time::Duration;
 const BLOCKED: Duration = Duration::from_secs(60);
 /// When to look again at what is being deleted, should no watch report that it is gone.
 const GOING: Duration = Duration::from_secs(3);
+/// When to look again at routers that do not listen yet.
+const ROUTERS: Duration = Duration::from_secs(2);
 
 impl Core {
     /// Looks at an environment, does what differs, and reports.
@@ -52,7 +54,10 @@ impl Core {
         };
         let result = self.converge(held, &content, work).await;
         let outcome = match &result {
-            Ok(()) => Outcome::Settled(until(held.expires_at)),
+            Ok(()) => {
+                let routers = work.pending.as_ref().map(|_| ROUTERS);
+                Outcome::Settled(until(held.expires_at).into_iter().chain(routers).min())
+            }
             Err(trouble) if trouble.obstacle().1 => Outcome::Retry,
             Err(_) => Outcome::Blocked(BLOCKED),
         };

@@ -32,6 +32,8 @@ pub struct Facts {
     pub ending: Option<String>,
     /// What stands in the way.
     pub obstacle: Option<Obstacle>,
+    /// What is applied but for this, which waits for one of its own workloads.
+    pub pending: Option<String>,
     /// How each workload is.
     pub workloads: Vec<WorkloadStatus>,
     /// What deserves notice.
@@ -56,11 +58,16 @@ fn phase(facts: &Facts) -> (Phase, String) {
         Some(Obstacle::Retrying(why)) => return (Phase::Progressing, format!("{why}; it is tried again")),
         None => {}
     }
+    let first = |health: Health| facts.workloads.iter().find(|workload| workload.health == health);
+    if let Some(why) = &facts.pending {
+        // A workload that fails may be the one that is waited for.
+        let failed = first(Health::Failed).map(|workload| (Phase::Failed, sentence(workload)));
+        return failed.unwrap_or_else(|| (Phase::Progressing, why.clone()));
+    }
     if !facts.settled {
         let phase = if facts.applied.is_some() { Phase::Progressing } else { Phase::Pending };
         return (phase, "is being applied".into());
     }
-    let first = |health: Health| facts.workloads.iter().find(|workload| workload.health == health);
     if let Some(workload) = first(Health::Failed) {
         return (Phase::Failed, sentence(workload));
     }
@@ -107,6 +114,7 @@ mod tests {
             settled: true,
             ending: None,
             obstacle: None,
+            pending: None,
             workloads,
             notices: vec![],
         }
@@ -125,6 +133,19 @@ mod tests {
         assert_eq!(summarize(facts(vec![workload("a", Health::Current)])).phase, Phase::Ready);
         assert_eq!(summarize(facts(vec![])).phase, Phase::Ready);
         assert_eq!(summarize(facts(vec![workload("b", Health::InProgress)])).phase, Phase::Progressing);
+    }
+
+    #[test]
+    fn what_waits_for_a_workload_is_said_unless_that_workload_fails() {
+        let mut facts = facts(vec![workload("lapdev-router", Health::InProgress)]);
+        facts.settled = false;
+        facts.pending = Some("RoutingPending: no router is ready".into());
+        let status = summarize(facts.clone());
+        assert_eq!((status.phase, status.message.as_str()), (Phase::Progressing, "RoutingPending: no router is ready"));
+        facts.workloads = vec![workload("lapdev-router", Health::Failed)];
+        let status = summarize(facts);
+        assert_eq!(status.phase, Phase::Failed);
+        assert!(status.message.contains("lapdev-router"), "{}", status.message);
     }
 
     #[test]

@@ -56,6 +56,8 @@ fn version(metadata: &ObjectMeta) -> u64 {
 #[derive(Debug, Default)]
 pub struct Index {
     objects: RwLock<BTreeMap<ObjectId, Arc<Observed>>>,
+    /// The scopes whose watch has listed them: what is not among their objects does not exist.
+    listed: RwLock<BTreeSet<ObjectId>>,
 }
 
 impl Index {
@@ -63,6 +65,13 @@ impl Index {
     #[must_use]
     pub fn get(&self, id: &ObjectId) -> Option<Arc<Observed>> {
         self.read().get(id).cloned()
+    }
+
+    /// Whether the watch of a kind in a namespace has listed it: then what is not here is not there.
+    #[must_use]
+    pub fn is_listed(&self, group: &str, kind: &str, namespace: &str) -> bool {
+        let listed = self.listed.read().unwrap_or_else(PoisonError::into_inner);
+        listed.contains(&scope(group, kind, namespace))
     }
 
     /// All objects of a kind in a namespace.
@@ -121,12 +130,15 @@ impl Index {
                 changed.push((id, observed));
             }
         }
+        let mut listed = self.listed.write().unwrap_or_else(PoisonError::into_inner);
+        listed.insert(scope(group, kind, namespace));
         changed
     }
 
     /// Forgets a scope that is watched no longer.
     pub fn forget(&self, (group, kind, namespace): (&str, &str, &str)) {
         let first = scope(group, kind, namespace);
+        self.listed.write().unwrap_or_else(PoisonError::into_inner).remove(&first);
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
         objects.retain(|id, _| !same_scope(id, &first));
     }
@@ -198,11 +210,15 @@ mod tests {
         index.put(id("Deployment", "a"), seen("1"));
         index.put(id("Deployment", "b"), seen("1"));
         index.put(id("StatefulSet", "a"), seen("1"));
+        assert!(!index.is_listed("apps", "Deployment", "n"));
         let changed = index.replace(("apps", "Deployment", "n"), vec![(id("Deployment", "b"), seen("2"))]);
+        assert!(index.is_listed("apps", "Deployment", "n") && !index.is_listed("apps", "Deployment", "m"));
         let names: Vec<_> = changed.iter().map(|(id, _)| id.name.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
         assert!(index.get(&id("Deployment", "a")).is_none());
         assert!(index.get(&id("StatefulSet", "a")).is_some());
+        index.forget(("apps", "Deployment", "n"));
+        assert!(!index.is_listed("apps", "Deployment", "n"));
     }
 
     #[test]

@@ -1,0 +1,50 @@
+//! What people should know of how an environment is routed. Asks nobody.
+
+use super::{Core, Work};
+use crate::{registry::Environment, routes};
+use jiff::Timestamp;
+
+impl Core {
+    /// Of a base what waits; of a branch which of its Services were taken over late, or are still to be.
+    pub(super) fn routing_notices(&self, held: &Environment, work: &Work) -> Vec<String> {
+        if held.end.is_some() {
+            return Vec::new();
+        }
+        let mut notices: Vec<String> = work.pending.iter().cloned().collect();
+        self.with_routing(&held.namespace, |all, since| {
+            let own = all.branches.get(&held.identity.uid).zip(all.base.as_ref());
+            let own = own.map(|(branch, base)| late(branch, base, since)).unwrap_or_default();
+            notices.extend(own);
+        });
+        notices
+    }
+}
+
+fn late(branch: &routes::Branch, base: &routes::Base, since: &routes::Since) -> Vec<String> {
+    let late = branch.routed(&base.desired).filter_map(|name| Some((name, since.of(name)?)));
+    late.map(|(name, at)| notice(name, at)).collect()
+}
+
+fn notice(service: &str, at: Option<Timestamp>) -> String {
+    match at {
+        Some(at) => format!(
+            "RoutingPending: connections to Service {service} that were opened before {at:.0} bypass the branch; restart their \
+             clients if that matters"
+        ),
+        None => format!("RoutingPending: Service {service} is not routed yet: all its requests reach the baseline"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_take_over_says_since_when_and_what_to_do() {
+        let at = "2026-11-21T10:30:00.123456Z".parse().expect("a time");
+        let expected = "RoutingPending: connections to Service cart that were opened before 2026-11-21T10:30:00Z bypass the \
+                        branch; restart their clients if that matters";
+        assert_eq!(notice("cart", Some(at)), expected);
+        assert!(notice("cart", None).contains("not routed yet"));
+    }
+}
