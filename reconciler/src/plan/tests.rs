@@ -257,6 +257,62 @@ fn a_file_that_is_gone_ends_its_environment() {
 }
 
 #[test]
+fn a_file_that_changes_its_catalog_ends_the_old_life_and_begins_another() {
+    let mut config = shop(vec![]);
+    let mut second = config.catalogs[&name("shop")].value.clone();
+    second.name = name("second");
+    let places = Default::default();
+    config.catalogs.insert(name("second"), crate::load::Placed { value: second, places });
+    declare(&mut config, "other", Placement::Shared { cluster: name("dev") });
+    config.environments.get_mut(&name("other")).expect("declared").value.catalog = name("second");
+    declare(&mut config, "fx", branch_file("feature/x"));
+    let mut world = World::new(config);
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    let first = world.life("fx").identity.uid.clone();
+    let file = world.config.environments.get_mut(&name("fx")).expect("declared");
+    file.value.catalog = name("second");
+    let Placement::Branch { base, .. } = &mut file.value.placement else { panic!("a branch") };
+    *base = name("other");
+    world.pass();
+    let old = world.ledger.iter().find(|record| record.identity.uid == first).expect("kept");
+    assert_eq!(*evidence(old), Evidence::Moved { commit: commit(0xc0) });
+    world.confirm_gone();
+    world.pass();
+    let now = world.life("fx");
+    assert_eq!((&now.life, now.identity.catalog.as_str()), (&Life::Live, "second"));
+}
+
+#[test]
+fn a_file_whose_base_lost_its_place_ends_nothing() {
+    let mut config = shop(vec![]);
+    declare(&mut config, "fx", branch_file("feature/x"));
+    let mut world = World::new(config);
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    world.config.clusters.get_mut(&name("dev")).expect("there").value.namespace_prefix = "x".repeat(63);
+    world.pass();
+    assert_eq!((&world.life("fx").life, problems(world.life("fx"))), (&Life::Live, vec!["Unplaceable"]));
+}
+
+#[test]
+fn an_open_pull_request_is_never_evidence_of_its_end() {
+    let mut world = by_pull_request();
+    // Its branch is another one now, for the forge at least.
+    world.sees(&[("feature/x", 2), ("feature/y", 3)], &[pull_request(7, "feature/y")]);
+    world.pass();
+    assert_eq!((&world.life("feature-x").life, world.life("feature-y").pull_requests.len()), (&Life::Live, 1));
+    assert_eq!(problems(world.life("feature-x")), ["PullRequestUnknown"]);
+    // One of two that is closed is; and only that one.
+    let mut world = World::new(shop(vec![pull_requests()]));
+    world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x"), pull_request(8, "feature/x")]);
+    world.pass();
+    world.sees(&[("feature/x", 2), ("feature/y", 3)], &[pull_request(7, "feature/y")]);
+    world.pass();
+    assert_eq!(*evidence(world.life("feature-x")), Evidence::PullRequestClosed { numbers: vec![8] });
+}
+
+#[test]
 fn a_base_stays_until_its_last_branch_is_gone() {
     let mut world = by_pull_request();
     world.config.environments.remove(&name("staging"));

@@ -51,11 +51,12 @@ fn own(config: &Config, observed: &Observed, record: &EnvironmentRecord) -> Verd
     match config.environments.get(&record.identity.name).map(|file| &file.placement) {
         None => bulk(Evidence::FileGone { commit }),
         Some(Placement::Branch { .. }) => bulk(Evidence::Moved { commit }),
-        Some(Placement::Personal { .. } | Placement::Shared { .. }) => Verdict::Doubt(problem(
-            "Unplaceable",
-            "the config gives it no legal namespace; shorten its name or its cluster's namespacePrefix",
-        )),
+        Some(Placement::Personal { .. } | Placement::Shared { .. }) => Verdict::Doubt(unplaceable()),
     }
+}
+
+fn unplaceable() -> Problem {
+    problem("Unplaceable", "the config gives it no legal namespace; shorten its name or its cluster's namespacePrefix")
 }
 
 fn of_branch(config: &Config, observed: &Observed, record: &EnvironmentRecord, branch: &BranchIdentity) -> Verdict {
@@ -96,10 +97,11 @@ fn untriggered(
     by_pull_requests: bool,
 ) -> Verdict {
     let listed = repository.open().map(|open| open.iter().any(|p| p.identity_ref() == branch.branch));
-    if listed == Some(false) && !record.pull_requests.is_empty() {
-        match closed(repository, &record.pull_requests) {
+    // One that is open, though under another identity now, is not closed.
+    let numbers = absent(repository, &record.pull_requests);
+    if listed == Some(false) && !numbers.is_empty() {
+        match closed(repository, &numbers) {
             Closed::All => {
-                let numbers = record.pull_requests.clone();
                 return Verdict::Ends { evidence: Evidence::PullRequestClosed { numbers }, bulk: false };
             }
             Closed::Ask(numbers) => return Verdict::Ask(numbers),
@@ -136,16 +138,21 @@ enum Closed {
     Unproven,
 }
 
-/// Those that are still listed do not match any rule, or the trigger would; they prove nothing and hinder nothing.
-fn closed(repository: &Repository, numbers: &[u64]) -> Closed {
+/// Those of them that the listing no longer has. One that is still listed does not match any rule, or the trigger would;
+/// it proves nothing and hinders nothing.
+fn absent(repository: &Repository, numbers: &[u64]) -> Vec<u64> {
     let open: Vec<u64> = repository.open().unwrap_or_default().iter().map(|pull_request| pull_request.number).collect();
-    let absent = || numbers.iter().filter(|number| !open.contains(number));
-    let unasked: Vec<u64> = absent().copied().filter(|n| !repository.confirmations.contains_key(n)).collect();
+    numbers.iter().copied().filter(|number| !open.contains(number)).collect()
+}
+
+fn closed(repository: &Repository, numbers: &[u64]) -> Closed {
+    let absent = absent(repository, numbers);
+    let unasked: Vec<u64> = absent.iter().copied().filter(|n| !repository.confirmations.contains_key(n)).collect();
     if !unasked.is_empty() {
         return Closed::Ask(unasked);
     }
     let ended = |number: &u64| matches!(repository.confirmations.get(number), Some(Confirmation::Ended));
-    if absent().all(ended) { Closed::All } else { Closed::Unproven }
+    if absent.iter().all(ended) { Closed::All } else { Closed::Unproven }
 }
 
 /// Whether a file declares this branch, as far as can be known.
@@ -171,8 +178,15 @@ impl FileState {
                     seen.and_then(|repository| repository.refs.unknown_because()).unwrap_or("it was not looked at");
                 return Self::Unsettled(problem("RepositoryUnreadable", unreadable(&selector.repository, why)));
             }
-            if selector.repository == branch.repository && selector.branch == branch.branch {
+            if selector.repository != branch.repository || selector.branch != branch.branch {
+                continue;
+            }
+            if seen.is_some_and(|repository| repository.id.as_ref() != Some(&branch.repository_id)) {
                 return Self::Unsettled(replaced(&selector.repository));
+            }
+            // It asks for this very environment, so what it lacks is a place.
+            if file.catalog == record.identity.catalog {
+                return Self::Unsettled(unplaceable());
             }
         }
         let named = config.environments.contains_key(&record.identity.name);
