@@ -2,6 +2,7 @@
 //!
 //! Unknown keys are errors with their line; relative paths start at the file's folder.
 
+use lapdev_reconciler::render::RouterSettings;
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -32,6 +33,9 @@ pub struct Settings {
     /// Guards.
     #[serde(default)]
     pub limits: Limits,
+    /// The routers of each Shared environment.
+    #[serde(default)]
+    pub router: Router,
 }
 
 /// The listener.
@@ -145,6 +149,31 @@ impl Default for Limits {
     }
 }
 
+/// The routers of each Shared environment.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Router {
+    /// Their image.
+    pub image: String,
+    /// Whether answers say which version gave them.
+    pub served_by: bool,
+    /// How long a request waits for a branch's pods.
+    #[serde(deserialize_with = "duration")]
+    pub hold: Duration,
+}
+
+impl Router {
+    /// The longest hold; whoever asks has given up by then.
+    const LONGEST_HOLD: Duration = Duration::from_secs(600);
+}
+
+impl Default for Router {
+    fn default() -> Self {
+        let RouterSettings { image, served_by, hold_seconds } = RouterSettings::default();
+        Self { image, served_by, hold: Duration::from_secs(hold_seconds.into()) }
+    }
+}
+
 fn main_branch() -> String {
     "main".to_owned()
 }
@@ -235,6 +264,13 @@ impl Settings {
         if self.limits.deletion_share > 100 {
             return Err("[limits] deletion_share is a percentage: 0 to 100");
         }
+        let whole = self.router.hold.subsec_nanos() == 0;
+        if !whole || self.router.hold > Router::LONGEST_HOLD {
+            return Err("[router] hold is in whole seconds, at most ten minutes, such as \"10s\"");
+        }
+        if self.router.image.is_empty() || self.router.image.contains(char::is_whitespace) {
+            return Err("[router] image is the name of an image with its tag or digest");
+        }
         Ok(())
     }
 
@@ -290,6 +326,10 @@ mod tests {
         assert_eq!((shown.git.timeout, shown.git.poll), (defaults.git.timeout, defaults.git.poll));
         assert_eq!(shown.limits.deletion_share, defaults.limits.deletion_share);
         assert_eq!(shown.limits.deletion_minimum, defaults.limits.deletion_minimum);
+        let router = |settings: &Settings| (settings.router.served_by, settings.router.hold);
+        assert_eq!(router(&shown), router(&defaults));
+        let image = shown.router.image.replace("VERSION", env!("CARGO_PKG_VERSION"));
+        assert_eq!(image, defaults.router.image);
     }
 
     #[test]
@@ -309,6 +349,10 @@ mod tests {
         }
         assert!(refused("# poll = \"60s\"", "poll = \"0s\"").contains("[git] timeout and poll"));
         assert!(refused("# poll = \"60s\"", "poll = \"1 fortnight\"").contains("is not a duration"));
+        for bad in ["1500ms", "1h"] {
+            assert!(refused("# hold = \"10s\"", &format!("hold = \"{bad}\"")).contains("[router] hold"), "{bad}");
+        }
+        assert!(refused("# image = \"lapdev/", "image = \"lapdev /").contains("[router] image"));
     }
 
     #[test]

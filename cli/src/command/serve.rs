@@ -6,7 +6,7 @@
 use crate::{
     data_dir::DataDir,
     exit::Failure,
-    settings::{GitHub as GitHubTable, Settings},
+    settings::{GitHub as GitHubTable, Router, Settings},
 };
 use lapdev_api::name::ControlPlaneId;
 use lapdev_forge::github::{Credentials, GitHub, GitHubSettings};
@@ -14,6 +14,7 @@ use lapdev_hub::{HubSettings, Server, TlsFiles};
 use lapdev_reconciler::{
     git::{Credential, GitSettings, RepositoryUrl},
     plan::Limits,
+    render::RouterSettings,
     run::{Reconciler, Settings as ReconcilerSettings},
 };
 use lapdev_store::Store;
@@ -111,6 +112,7 @@ fn reconciler_settings(settings: &Settings) -> Result<ReconcilerSettings, Failur
         repositories,
         git: git_settings(settings)?,
         poll: settings.git.poll,
+        router: router_settings(&settings.router)?,
         limits: Limits {
             deletion_share: limits.deletion_share,
             deletion_minimum: limits.deletion_minimum,
@@ -123,6 +125,11 @@ fn reconciler_settings(settings: &Settings) -> Result<ReconcilerSettings, Failur
             setting(EXTERNAL_URL, &settings.server.external_url)?,
         )
     })
+}
+
+fn router_settings(router: &Router) -> Result<RouterSettings, Failure> {
+    let hold_seconds = u32::try_from(router.hold.as_secs()).map_err(Failure::not_fine)?;
+    Ok(RouterSettings { image: router.image.clone(), served_by: router.served_by, hold_seconds })
 }
 
 /// The forge's token opens its repositories too; what `[git] credentials` says of a longer prefix comes first.
