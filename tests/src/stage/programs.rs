@@ -16,10 +16,14 @@ pub enum Program {
     Lapdev,
     /// The agent.
     Agent,
+    /// The router.
+    Router,
     /// The GitHub double.
     Github,
     /// The example shop's service.
     ShopService,
+    /// The client inside the cluster.
+    Visitor,
 }
 
 impl Program {
@@ -28,8 +32,10 @@ impl Program {
         let name = match self {
             Self::Lapdev => "lapdev",
             Self::Agent => "lapdev-kube-manager",
+            Self::Router => "lapdev-router",
             Self::Github => "github-double",
             Self::ShopService => "shop-service",
+            Self::Visitor => "visitor",
         };
         let here = std::env::current_exe()?;
         let folders = here.ancestors().skip(1).take(2);

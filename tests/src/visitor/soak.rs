@@ -72,7 +72,7 @@ pub async fn soak(plan: Plan) -> std::io::Result<()> {
     for (protocol, number) in &plan.tasks {
         for _ in 0..*number {
             let seed = tasks.len() as u64 + 1;
-            tasks.spawn(task(plan.clone(), *protocol, Chance(seed), report.clone(), stopped.clone()));
+            tasks.spawn(task(plan.clone(), *protocol, Chance::new(seed), report.clone(), stopped.clone()));
         }
     }
     drop(report);
@@ -141,6 +141,11 @@ fn now() -> u64 {
 struct Chance(u64);
 
 impl Chance {
+    fn new(seed: u64) -> Self {
+        // Neighbouring seeds shall not begin alike; never 0, which would stay.
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
