@@ -1,6 +1,6 @@
 //! The connections of the admin server: few for each address, and when there are too many in all the oldest ends.
 
-use std::{collections::VecDeque, future::Future, net::IpAddr, time::Instant};
+use std::{collections::VecDeque, future::Future, net::IpAddr};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// So many at once.
@@ -12,24 +12,24 @@ pub(super) const MOST_FROM_ONE: usize = 4;
 pub(super) struct Connections {
     tasks: JoinSet<()>,
     /// In the order of their beginning.
-    open: VecDeque<(IpAddr, Instant, AbortHandle)>,
+    open: VecDeque<(IpAddr, AbortHandle)>,
 }
 
 impl Connections {
     /// Runs a connection, at the cost of its address' oldest one, or of the oldest one of all.
-    pub(super) fn add(&mut self, from: IpAddr, now: Instant, connection: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn add(&mut self, from: IpAddr, connection: impl Future<Output = ()> + Send + 'static) {
         self.tidy();
         if self.open.iter().filter(|(of, ..)| *of == from).count() >= MOST_FROM_ONE {
             self.end_oldest(|of| of == from);
         } else if self.open.len() >= MOST {
             self.end_oldest(|_| true);
         }
-        self.open.push_back((from, now, self.tasks.spawn(connection)));
+        self.open.push_back((from, self.tasks.spawn(connection)));
     }
 
     fn end_oldest(&mut self, of: impl Fn(IpAddr) -> bool) {
         if let Some(at) = self.open.iter().position(|(from, ..)| of(*from))
-            && let Some((_, _, task)) = self.open.remove(at)
+            && let Some((_, task)) = self.open.remove(at)
         {
             task.abort();
         }

@@ -11,6 +11,8 @@
 
 mod answer;
 mod connections;
+#[cfg(test)]
+mod tests;
 
 use crate::{count::Metrics, probe::Probes, table::Snapshot};
 use bytes::Bytes;
@@ -73,7 +75,7 @@ pub async fn serve(listener: TcpListener, state: State, stop: CancellationToken)
         };
         match accepted {
             Ok((stream, from)) => {
-                connections.add(from.ip(), Instant::now(), connection(stream, shared.clone()));
+                connections.add(from.ip(), connection(stream, shared.clone()));
             }
             Err(error) => {
                 // Out of file descriptors, most likely: there is nothing to do but let some go.

@@ -36,3 +36,59 @@ pub fn counters(snapshot: &Snapshot, process: &str) -> Counters {
     });
     Counters { process: process.to_owned(), rows }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::Arc, thread};
+
+    #[test]
+    fn nothing_is_lost_when_many_count_at_once() {
+        let life = Arc::new(Life::new("x-abc234".parse().expect("legal")));
+        thread::scope(|scope| {
+            for worker in 0..4_u32 {
+                let life = &life;
+                scope.spawn(move || {
+                    for n in 0..10_000_u32 {
+                        // Slots beyond the first segment, grown by all of them at once.
+                        let meter = Meter::new(life, n % 40, worker % 2 == 0);
+                        meter.request();
+                        if n % 10 == 0 {
+                            meter.error();
+                        }
+                    }
+                });
+            }
+        });
+        let read: Vec<_> = life.read().collect();
+        assert_eq!(read.len(), 80);
+        assert_eq!(read.iter().map(|(.., requests, _)| requests).sum::<u64>(), 40_000);
+        assert_eq!(read.iter().map(|(.., errors)| errors).sum::<u64>(), 4_000);
+        assert!(read.iter().all(|(.., requests, _)| *requests == 500));
+    }
+
+    #[test]
+    fn each_protocol_and_class_has_its_counter() {
+        let metrics = Metrics::default();
+        metrics.answered(Protocol::Grpc, Some(200));
+        metrics.answered(Protocol::Http2, Some(599));
+        metrics.answered(Protocol::Http1, None);
+        metrics.answered(Protocol::Upgrade, Some(101));
+        let text = metrics.text();
+        for line in [
+            r#"requests_total{protocol="Grpc",class="2xx"} 1"#,
+            r#"requests_total{protocol="Http2",class="5xx"} 1"#,
+            r#"requests_total{protocol="Http1",class="none"} 1"#,
+            r#"requests_total{protocol="Upgrade",class="1xx"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+        assert_eq!(text.matches("} 1\n").count(), 4);
+    }
+
+    #[test]
+    fn a_grpc_status_is_an_error_when_it_blames_the_service() {
+        let errors: Vec<u32> = (0..=17).filter(|status| is_grpc_error(*status)).collect();
+        assert_eq!(errors, [2, 4, 12, 13, 14, 15]);
+    }
+}

@@ -165,3 +165,100 @@ fn is_of_trace(traceparent: &[u8], trace_id: &str) -> bool {
     let mut fields = traceparent.trim_ascii().split(|byte| *byte == b'-').skip(1);
     fields.next().is_some_and(|field| field == trace_id.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    fn key() -> EnvironmentKey {
+        "x-abc234".parse().expect("legal")
+    }
+
+    fn probe(seconds: u32) -> Probe {
+        Probe { trace_id: TRACE.to_owned(), key: key(), seconds }
+    }
+
+    fn station(service: &str) -> Station {
+        Station { service: service.to_owned(), key: None }
+    }
+
+    fn armed() -> (Probes, Arc<Armed>) {
+        let probes = Probes::default();
+        probes.arm(probe(30), Instant::now()).expect("a legal probe");
+        let armed = probes.active().expect("it was armed");
+        (probes, armed)
+    }
+
+    #[test]
+    fn a_request_belongs_to_a_probe_by_its_trace_by_its_key_or_by_where_it_comes_from() {
+        let (probes, armed) = armed();
+        let key = key();
+        let traceparent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+        let in_trace = Seen { traceparent: Some(traceparent.as_bytes()), ..Seen::default() };
+        let keyed = Seen { tracestate: Some(&key), ..Seen::default() };
+        let dropped = Seen::default();
+        assert!(armed.note(dropped, "GET /", Some(station("web")), station("cart")).is_none(), "nothing leads there");
+        let first = armed.note(in_trace, "GET /a", None, station("web")).expect("the trace");
+        assert!(armed.note(keyed, "GET /b", None, station("cart")).is_some());
+        assert!(armed.note(dropped, "GET /c", Some(station("cart")), station("db")).is_some(), "cart lost the key");
+        assert!(armed.note(dropped, "GET /d", Some(station("other")), station("db")).is_none());
+        first.answered(502);
+        let hops = probes.hops();
+        let brief: Vec<_> = hops.iter().map(|h| (h.request.as_str(), h.status, h.in_trace, h.in_tracestate)).collect();
+        let expected =
+            [("GET /a", Some(502), true, false), ("GET /b", None, false, true), ("GET /c", None, false, false)];
+        assert_eq!(brief, expected);
+        assert!(hops.iter().all(|hop| !hop.in_baggage));
+    }
+
+    #[test]
+    fn a_probe_ends_by_itself_and_its_hops_can_be_read_after_it() {
+        let (probes, armed) = armed();
+        let seen = Seen { baggage: Some(&armed.probe.key), ..Seen::default() };
+        armed.note(seen, "GET /", None, station("web"));
+        let later = Instant::now() + Duration::from_secs(31);
+        assert!(probes.active_at(later).is_none());
+        assert!(!probes.armed.load(Ordering::Acquire), "and costs nothing again");
+        assert!(probes.active().is_none());
+        assert_eq!(probes.hops().len(), 1);
+        probes.arm(probe(1), Instant::now()).expect("a legal probe");
+        assert!(probes.hops().is_empty(), "a newer one replaces it");
+    }
+
+    #[test]
+    fn hops_are_bounded_in_number_and_length() {
+        let (probes, armed) = armed();
+        let seen = Seen { baggage: Some(&armed.probe.key), ..Seen::default() };
+        for _ in 0..MOST_HOPS + 10 {
+            armed.note(seen, &"ü".repeat(10_000), None, station("web"));
+        }
+        let hops = probes.hops();
+        assert_eq!(hops.len(), MOST_HOPS);
+        assert!(hops.iter().all(|hop| hop.request.chars().count() == LONGEST_REQUEST));
+    }
+
+    #[test]
+    fn what_is_no_probe_is_refused() {
+        let probes = Probes::default();
+        for id in ["", &"0".repeat(32), &"A".repeat(32), &"a".repeat(31), &"g".repeat(32)] {
+            let probe = Probe { trace_id: id.to_owned(), ..probe(1) };
+            assert_eq!(probes.arm(probe, Instant::now()), Err(ProbeError::TraceId), "{id}");
+        }
+        for seconds in [0, 61, u32::MAX] {
+            assert_eq!(probes.arm(probe(seconds), Instant::now()), Err(ProbeError::Seconds));
+        }
+        assert!(probes.active().is_none());
+    }
+
+    #[test]
+    fn a_traceparent_is_of_the_trace_by_its_second_field_alone() {
+        for yes in [format!("00-{TRACE}-1-01"), format!(" ff-{TRACE}-1-01-more "), format!("00-{TRACE}")] {
+            assert!(is_of_trace(yes.as_bytes(), TRACE), "{yes}");
+        }
+        for no in [TRACE.to_owned(), format!("00-1-{TRACE}-01"), String::new(), format!("00-{TRACE}0-1-01")] {
+            assert!(!is_of_trace(no.as_bytes(), TRACE), "{no}");
+        }
+    }
+}

@@ -5,6 +5,8 @@
 //! snapshot back. Run it on a thread of its own, so that no request waits while a table is read.
 
 mod follow;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     count::Metrics,
@@ -14,10 +16,11 @@ use follow::{Source, follow};
 use k8s_openapi::api::{core::v1::ConfigMap, discovery::v1::EndpointSlice};
 use kube::{Api, Client, runtime::watcher};
 use lapdev_api::route::{TABLE_KEY, TABLE_NAME};
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -76,7 +79,7 @@ impl Keeper {
     async fn run(&mut self, changes: &mut mpsc::Receiver<Change>) {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            let expiry = self.index.next_expiry().map(tokio::time::Instant::from_std);
+            let expiry = self.index.next_expiry().map(Instant::from_std);
             let expired = async {
                 match expiry {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -88,7 +91,7 @@ impl Keeper {
                 () = expired => {}
             }
             batch.drain(..).for_each(|change| self.take_in(change));
-            self.index.expire(Instant::now());
+            self.index.expire(Instant::now().into_std());
             if let Some(snapshot) = self.index.changed() {
                 self.publish.send_replace(Arc::new(snapshot));
             }
@@ -114,7 +117,7 @@ impl Keeper {
         }
         match table::read(text) {
             Ok(table) => {
-                self.index.set_table(version, &table, Instant::now());
+                self.index.set_table(version, &table, Instant::now().into_std());
                 let (branches, ports) = (table.branches.len(), table.services.values().map(|s| s.ports.len()).sum());
                 self.metrics.table_in_force(branches, ports);
                 tracing::debug!(version, branches, ports, "table in force");
