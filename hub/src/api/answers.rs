@@ -1,5 +1,6 @@
 //! How answers and refusals are written: JSON, with a status that fits.
 
+use super::trace::TraceError;
 use http::{HeaderValue, StatusCode, header};
 use lapdev_api::{
     name::NameError,
@@ -24,6 +25,8 @@ pub(super) enum Failure {
     NotFound { what: &'static str, name: String, hint: String, lists: String },
     #[error("the store does not answer; see the control plane's log")]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
 }
 
 impl Failure {
@@ -44,6 +47,7 @@ impl Failure {
             Self::NoRoute | Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::Name(_) => StatusCode::BAD_REQUEST,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Trace(error) => error.status(),
         }
     }
 

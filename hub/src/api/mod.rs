@@ -1,11 +1,13 @@
 //! The control plane's own HTTP routes: health, metrics, and `/api/v1` as [`lapdev_api::view`] describes it.
 //!
-//! Everything but health wants the admin token. An answer is a view of the store; only tokens are written.
+//! Everything but health wants the admin token. An answer is a view of the store, or what an agent says when it is asked;
+//! only tokens are written.
 
 mod admin;
 mod answers;
 mod audit;
 mod tokens;
+mod trace;
 mod view;
 
 pub use admin::AdminTokenError;
@@ -14,8 +16,13 @@ pub(crate) use answers::recover;
 
 use crate::hub::Hub;
 use answers::{Failure, json, no_content, text, with};
+use bytes::Buf;
+use futures_util::{Stream, TryStreamExt};
 use http::{Method, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use lapdev_store::Which;
+use lapdev_tunnel::body::{Body, BoxError};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use warp::{Filter, Rejection, Reply, reply::Response};
 
@@ -37,6 +44,7 @@ pub(crate) fn routes(hub: Arc<Hub>) -> impl Filter<Extract = (impl Reply,), Erro
         .and(query)
         .and(token)
         .and(with_hub)
+        .and(warp::body::stream().map(streamed))
         .and_then(api);
     health.or(ready).unify().or(metrics).unify().or(api).unify()
 }
@@ -61,21 +69,27 @@ async fn metrics(hub: Arc<Hub>, token: Option<String>) -> Response {
     }
 }
 
+fn streamed(body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send + 'static) -> Body {
+    let frames = body.map_ok(|mut buf| Frame::data(buf.copy_to_bytes(buf.remaining()))).map_err(BoxError::from);
+    StreamBody::new(frames).boxed_unsync()
+}
+
 async fn api(
     tail: warp::path::Tail,
     method: Method,
     query: String,
     token: Option<String>,
     hub: Arc<Hub>,
+    body: Body,
 ) -> Result<Response, Infallible> {
     let answered = match admin::check(&hub, token.as_deref()) {
-        Ok(()) => answer(&hub, tail.as_str(), &method, &query).await,
+        Ok(()) => answer(&hub, tail.as_str(), &method, &query, body).await,
         Err(failure) => Err(failure),
     };
     Ok(answered.unwrap_or_else(|failure| failure.response()))
 }
 
-async fn answer(hub: &Hub, path: &str, method: &Method, query: &str) -> Result<Response, Failure> {
+async fn answer(hub: &Hub, path: &str, method: &Method, query: &str, body: Body) -> Result<Response, Failure> {
     let segments: Vec<_> = path.split('/').collect();
     match (method, segments.as_slice()) {
         (&Method::GET, ["environments"]) => {
@@ -84,6 +98,9 @@ async fn answer(hub: &Hub, path: &str, method: &Method, query: &str) -> Result<R
             Ok(json(StatusCode::OK, &view::environments(hub, which).await?))
         }
         (&Method::GET, ["environments", name]) => Ok(json(StatusCode::OK, &view::environment(hub, name).await?)),
+        (&Method::POST, ["environments", name, "trace"]) => {
+            Ok(json(StatusCode::OK, &trace::trace(hub, name, body).await?))
+        }
         (&Method::GET, ["clusters"]) => Ok(json(StatusCode::OK, &view::clusters(hub).await?)),
         (&Method::GET, ["config"]) => Ok(json(StatusCode::OK, &hub.store.config().await?)),
         (&Method::GET, ["audit"]) => Ok(json(StatusCode::OK, &audit::audit(hub).await?)),

@@ -29,15 +29,21 @@ pub(super) async fn environments(hub: &Hub, which: Which) -> Result<EnvironmentL
 
 /// One environment: the newest life of that name.
 pub(super) async fn environment(hub: &Hub, name: &str) -> Result<EnvironmentView, Failure> {
-    let parsed: EnvironmentName = name.parse()?;
-    let Some(record) = hub.store.environment_by_name(&parsed).await? else {
-        let living = hub.store.environments(Which::Living).await?;
-        let known = living.iter().map(|record| record.identity.name.as_str());
-        return Err(Failure::not_found("environment", name, known, "lapdev get environments"));
-    };
+    let record = record(hub, name).await?;
     let status = hub.store.status(&record.identity.uid).await?;
     let connected = connected(hub).await?.contains(&record.cluster);
     Ok(environment_view(hub, &record, status.as_ref(), connected))
+}
+
+/// The newest life of an environment of that name.
+pub(super) async fn record(hub: &Hub, name: &str) -> Result<EnvironmentRecord, Failure> {
+    let parsed: EnvironmentName = name.parse()?;
+    if let Some(record) = hub.store.environment_by_name(&parsed).await? {
+        return Ok(record);
+    }
+    let living = hub.store.environments(Which::Living).await?;
+    let known = living.iter().map(|record| record.identity.name.as_str());
+    Err(Failure::not_found("environment", name, known, "lapdev get environments"))
 }
 
 /// Every cluster that is declared or ever had an agent.

@@ -69,9 +69,9 @@ async fn refused(exchange: &Exchange<'_>, uid: &Uid, held: Generation) -> Result
         applied: known.as_ref().and_then(|status| status.applied),
         phase: known.as_ref().map_or(Phase::Pending, |status| status.phase),
         message: message.clone(),
+        traffic: known.as_ref().map(|status| status.traffic.clone()).unwrap_or_default(),
         workloads: known.map(|status| status.workloads).unwrap_or_default(),
         notices: vec![message],
-        traffic: vec![],
     };
     exchange.hub.store.record_status(&exchange.session.cluster, &status, Timestamp::now()).await?;
     Ok(())
