@@ -66,9 +66,9 @@ impl Readiness {
 
 /// Which addresses of `all` may be used: the ready ones, else those that leave and still answer; of two families IPv4,
 /// since a pod of both would else count twice. Sorted, each once, however many slices name it.
-pub(super) fn usable(all: impl Iterator<Item = (SocketAddr, Readiness)> + Clone) -> Vec<SocketAddr> {
+pub(super) fn usable(all: &[(SocketAddr, Readiness)]) -> Vec<SocketAddr> {
     let of = |wanted| {
-        let mut found: Vec<_> = all.clone().filter(|(_, is)| *is == wanted).map(|(address, _)| address).collect();
+        let mut found: Vec<_> = all.iter().filter(|(_, is)| *is == wanted).map(|(address, _)| *address).collect();
         if found.iter().any(SocketAddr::is_ipv4) {
             found.retain(SocketAddr::is_ipv4);
         }

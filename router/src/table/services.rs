@@ -117,11 +117,12 @@ impl Services {
     /// The addresses to use of a Service's port.
     pub(super) fn usable(&self, service: &str, target: &RoutedTarget) -> Vec<SocketAddr> {
         let slices = self.by_name.get(service).map_or(&[][..], |state| &state.slices);
-        usable(slices.iter().flat_map(|slice| of_port(slice, &target.port.name)))
+        let all: Vec<_> = slices.iter().flat_map(|slice| of_port(slice, &target.port.name)).collect();
+        usable(&all)
     }
 }
 
-fn of_port<'a>(slice: &'a Slice, name: &str) -> impl Iterator<Item = (SocketAddr, Readiness)> + Clone + use<'a> {
+fn of_port<'a>(slice: &'a Slice, name: &str) -> impl Iterator<Item = (SocketAddr, Readiness)> + use<'a> {
     let port = slice.port(name);
     let addresses = slice.addresses.iter();
     addresses.filter_map(move |address| Some((SocketAddr::new(address.ip, port?), address.readiness)))

@@ -17,6 +17,9 @@ use std::{
     time::Duration,
 };
 
+/// By address: the Service, and the branch.
+pub(super) type Stations = HashMap<IpAddr, (Arc<str>, Option<Arc<Life>>)>;
+
 /// One port of one routed Service: what a router port stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoutedTarget {
@@ -50,7 +53,7 @@ pub struct Snapshot {
     pub(super) baselines: Vec<Option<Arc<Pool>>>,
     pub(super) branches: Branches,
     pub(super) empty: Arc<Pool>,
-    pub(super) stations: OnceLock<HashMap<IpAddr, (Arc<str>, Option<Arc<Life>>)>>,
+    pub(super) stations: OnceLock<Stations>,
 }
 
 /// Which version answers a request.
@@ -132,7 +135,7 @@ impl Snapshot {
     }
 
     /// A pod behind two Services is the one's that is first by name.
-    fn all_stations(&self) -> HashMap<IpAddr, (Arc<str>, Option<Arc<Life>>)> {
+    fn all_stations(&self) -> Stations {
         let mut targets: Vec<&Arc<RoutedTarget>> = self.listeners.values().collect();
         targets.sort_unstable_by(|one, other| other.service.cmp(&one.service));
         let mut stations = HashMap::new();

@@ -195,12 +195,11 @@ fn conditions_mean_what_kube_proxy_reads_in_them() {
     }
     let at = |n: u32| SocketAddr::new(ip(n), 80);
     let six: SocketAddr = "[fd00::1]:80".parse().expect("an address");
-    let of = |all: &[(SocketAddr, Readiness)]| usable(all.iter().copied());
-    assert_eq!(of(&[(at(2), Ready), (at(1), Leaving), (at(2), Ready)]), [at(2)]);
-    assert_eq!(of(&[(at(2), Unready), (at(1), Leaving)]), [at(1)], "none is ready");
-    assert_eq!(of(&[(six, Ready), (at(1), Ready)]), [at(1)], "a pod of both families counts once");
-    assert_eq!(of(&[(six, Ready), (at(1), Leaving)]), [six]);
-    assert_eq!(of(&[(at(1), Unready), (at(1), Ready)]), [at(1)], "two slices, of which one is late");
+    assert_eq!(usable(&[(at(2), Ready), (at(1), Leaving), (at(2), Ready)]), [at(2)]);
+    assert_eq!(usable(&[(at(2), Unready), (at(1), Leaving)]), [at(1)], "none is ready");
+    assert_eq!(usable(&[(six, Ready), (at(1), Ready)]), [at(1)], "a pod of both families counts once");
+    assert_eq!(usable(&[(six, Ready), (at(1), Leaving)]), [six]);
+    assert_eq!(usable(&[(at(1), Unready), (at(1), Ready)]), [at(1)], "two slices, of which one is late");
 }
 
 #[test]
