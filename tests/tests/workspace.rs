@@ -52,6 +52,7 @@ fn crates_depend_only_in_the_directions_that_the_design_draws() -> Result {
         ("store", &["api"]),
         ("forge", &["api"]),
         ("agent", &["api", "tunnel"]),
+        ("router", &["api"]),
         ("webhook", &["api", "store"]),
         ("reconciler", &["api", "forge", "kustomize", "store"]),
         ("hub", &["api", "store", "tunnel"]),
@@ -85,8 +86,9 @@ fn shipped_dependencies() -> Result<BTreeMap<String, BTreeSet<String>>> {
 }
 
 #[test]
-fn nobody_but_the_agent_can_reach_an_api_server() -> Result {
-    let others = shipped_dependencies()?.into_iter().filter(|(name, _)| !["agent", "tests"].contains(&name.as_str()));
+fn nobody_but_what_runs_in_the_cluster_can_reach_an_api_server() -> Result {
+    let others =
+        shipped_dependencies()?.into_iter().filter(|(name, _)| !["agent", "router", "tests"].contains(&name.as_str()));
     for (name, dependencies) in others {
         let client =
             dependencies.iter().find(|dependency| dependency.starts_with("kube") || *dependency == "k8s-openapi");
