@@ -29,8 +29,11 @@ impl Core {
         if let Some(why) = self.refused().get(uid) {
             facts.obstacle = Some(Obstacle::Failed(why.clone()));
         }
-        let status = health::summarize(facts);
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(uid.clone(), status.clone());
+        let mut status = health::summarize(facts);
+        // Under one lock, since traffic changes what was said last without a pass.
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        status.traffic = self.traffic.of(uid);
+        said.insert(uid.clone(), status.clone());
         self.outbox.status(status);
     }
 }

@@ -16,6 +16,7 @@ mod routers;
 mod routes;
 mod routing_notices;
 mod switch;
+mod traffic;
 mod watched;
 
 use crate::{
@@ -84,6 +85,7 @@ pub struct Core {
     session: watch::Sender<Option<Session>>,
     previews: preview::Addresses,
     tables: routes::Tables,
+    traffic: traffic::Published,
     /// Why the newest bundle of an environment was refused, until another one is accepted.
     refused: Mutex<BTreeMap<Uid, String>>,
     /// What was last said of each environment.
@@ -157,6 +159,7 @@ impl Core {
             session: watch::Sender::new(None),
             previews: preview::Addresses::default(),
             tables: routes::Tables::default(),
+            traffic: traffic::Published::default(),
             refused: Mutex::default(),
             said: Mutex::default(),
             rewatch: tokio::sync::Notify::new(),
@@ -176,8 +179,12 @@ impl Core {
             let (core, stop) = (self.clone(), stop.clone());
             workers.spawn(async move { core.worker(&stop).await });
         }
+        workers.spawn({
+            let (core, stop) = (self.clone(), stop.clone());
+            async move { core.rewatcher(&stop).await }
+        });
         let (core, stop) = (self.clone(), stop.clone());
-        workers.spawn(async move { core.rewatcher(&stop).await });
+        workers.spawn(async move { core.count_traffic(&stop).await });
         self.refresh_watches_soon();
         while let Some(ended) = workers.join_next().await {
             if let Err(error) = ended {

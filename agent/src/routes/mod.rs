@@ -9,6 +9,7 @@
 pub mod admin;
 mod read;
 mod since;
+pub mod traffic;
 
 pub use read::{RoutesError, Settings, declared, routed, services, settings};
 pub use since::Since;

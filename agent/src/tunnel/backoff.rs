@@ -36,7 +36,7 @@ impl Backoff {
 }
 
 /// A random time up to this one.
-pub(super) fn up_to(most: Duration) -> Duration {
+pub(crate) fn up_to(most: Duration) -> Duration {
     // The standard library's hash keys are random; that is random enough to spread agents.
     let random = RandomState::new().hash_one(0) >> 11;
     #[allow(clippy::cast_precision_loss)]

@@ -15,6 +15,7 @@ mod session;
 mod settings;
 mod switch;
 
+pub(crate) use backoff::up_to;
 pub use cluster::{Accept, Cluster, DialRefused, ReceivedBundle};
 pub use outbox::Outbox;
 pub use run::{TunnelState, run};

@@ -8,3 +8,4 @@ mod lab;
 mod objects;
 mod repair;
 mod restart;
+mod routing;
