@@ -12,7 +12,7 @@ pub enum GitError {
     )]
     Url(String),
     /// The mirrors' folder cannot be used.
-    #[error("cannot use {path} for git mirrors; check that it is writable and that the disk is not full")]
+    #[error("cannot use {path} for git mirrors; check that it is writable, that the disk is not full, and that not too many files are open")]
     Folder {
         /// The folder or file.
         path: PathBuf,
@@ -83,7 +83,7 @@ pub enum GitError {
         id: String,
     },
     /// The mirror is damaged.
-    #[error("cannot {attempt} in the mirror {path}; it is fetched anew if this persists")]
+    #[error("cannot {attempt} in the mirror {path}; if this persists, remove that folder, and it is fetched anew")]
     Mirror {
         /// What was attempted.
         attempt: &'static str,

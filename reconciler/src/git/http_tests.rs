@@ -9,6 +9,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{Sender, channel},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -40,6 +41,17 @@ impl Server {
             }
         });
         Self { address, stop, thread: Some(thread), connections }
+    }
+
+    /// One that answers nothing until the sender is dropped, however long libgit2 would wait.
+    fn silent() -> (Sender<()>, Self) {
+        let (release, held) = channel();
+        let server = Self::start(move |stream| {
+            let _ = held.recv();
+            drop(stream);
+            None
+        });
+        (release, server)
     }
 
     fn url(&self) -> RepositoryUrl {
@@ -251,13 +263,7 @@ async fn an_answer_that_is_not_gits_is_an_error() {
 
 #[tokio::test]
 async fn a_server_that_hangs_costs_one_deadline_and_does_not_block_others() {
-    let (release, held) = std::sync::mpsc::channel::<()>();
-    let server = Server::start(move |stream| {
-        // Answers nothing until the test ends, however long libgit2 would wait.
-        let _ = held.recv();
-        drop(stream);
-        None
-    });
+    let (release, server) = Server::silent();
     let home = TempDir::new().expect("a temporary folder");
     let settings = GitSettings { deadline: Duration::from_millis(100), concurrency: 2, ..settings() };
     let mirrors = with_settings(&home, settings);
@@ -296,12 +302,7 @@ async fn a_transfer_beyond_the_limit_is_stopped_and_leaves_no_refs() {
 
 #[tokio::test]
 async fn a_silent_server_is_given_up_by_libgit2_itself() {
-    let (release, held) = std::sync::mpsc::channel::<()>();
-    let server = Server::start(move |stream| {
-        let _ = held.recv();
-        drop(stream);
-        None
-    });
+    let (release, server) = Server::silent();
     let home = TempDir::new().expect("a temporary folder");
     // Far away: the thread must end by the server timeout, or it would hold its slot for as long as the server likes.
     let far = Duration::from_secs(300);

@@ -37,10 +37,13 @@ impl Heads {
     /// Reads what a connection listed; of the pull requests those that are wanted.
     pub fn read(list: &[RemoteHead<'_>], wanted: &BTreeSet<u64>) -> Result<Self, git2::Error> {
         let mut heads = Self::default();
-        let mut head: Option<(Oid, Option<String>)> = None;
         for entry in list {
             match name_and_target(entry) {
-                Some((name, target)) if name == "HEAD" => head = Some((entry.oid(), target)),
+                // A server without symref support says only where it stands. The branches that stand there as well are no
+                // answer: one that was merged would become the default branch, and lose its environment.
+                Some((name, target)) if name == "HEAD" => {
+                    heads.default_branch = target.and_then(|target| target.strip_prefix(HEADS)?.parse().ok());
+                }
                 Some((name, _)) => heads.add(&name, entry.oid(), wanted),
                 None => heads.illegal += 1,
             }
@@ -48,7 +51,6 @@ impl Heads {
                 return Err(git2::Error::from_str("too many branches with names that are not legal"));
             }
         }
-        heads.default_branch = head.and_then(|(id, target)| heads.guess_default(id, target));
         Ok(heads)
     }
 
@@ -61,16 +63,6 @@ impl Heads {
         } else if let Some(number) = pull_number(name).filter(|n| wanted.contains(n)) {
             self.pulls.insert(number, id);
         }
-    }
-
-    /// The branch that HEAD names; servers without symref support leave its commit to guess by, as git does.
-    fn guess_default(&self, id: Oid, target: Option<String>) -> Option<BranchRef> {
-        if let Some(named) = target.and_then(|t| t.strip_prefix(HEADS)?.parse().ok()) {
-            return Some(named);
-        }
-        let same = || self.branches.iter().filter(|(_, head)| **head == id).map(|(name, _)| name);
-        let usual = same().find(|name| matches!(name.as_str(), "main" | "master"));
-        usual.or_else(|| same().next()).cloned()
     }
 
     pub fn by_name(&self) -> ByName {

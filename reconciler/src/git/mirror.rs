@@ -3,7 +3,6 @@
 use super::{GitError, GitTree, listing::commit};
 use crate::load::Globs;
 use git2::{Diff, DiffOptions, ErrorCode, ObjectType, Oid, Repository, Tree};
-use jiff::Timestamp;
 use lapdev_api::name::Commit;
 use std::{
     collections::BTreeSet,
@@ -22,17 +21,6 @@ impl std::fmt::Debug for Mirror {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Mirror").field(&self.path).finish()
     }
-}
-
-/// What a commit says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitInfo {
-    /// When it was committed, as its committer's clock said.
-    pub time: Timestamp,
-    /// The author's name.
-    pub author: String,
-    /// The first line of its message.
-    pub subject: String,
 }
 
 impl Mirror {
@@ -110,22 +98,6 @@ impl Mirror {
             }
         }
         Ok(None)
-    }
-
-    /// What a commit says of itself.
-    ///
-    /// # Errors
-    /// If the mirror does not hold it.
-    pub fn commit_info(&self, id: &Commit) -> Result<CommitInfo, GitError> {
-        let repository = self.lock();
-        let found = self.find(&repository, id)?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(CommitInfo {
-            // A clock beyond the calendar is the committer's nonsense, not an error of ours.
-            time: Timestamp::from_second(found.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
-            author: text(found.author().name_bytes()),
-            subject: text(found.summary_bytes().unwrap_or_default()),
-        })
     }
 
     /// Whether the mirror holds this commit.

@@ -86,16 +86,6 @@ impl Mirrors {
         self.0.mirror(url)
     }
 
-    /// Forgets the mirror of `url`, so that the next fetch makes it anew: for one whose objects turn out damaged.
-    ///
-    /// # Errors
-    /// If its folder cannot be removed.
-    pub fn discard(&self, url: &RepositoryUrl) -> Result<(), GitError> {
-        self.0.forget(url);
-        let path = self.0.path(url);
-        repair::remove(&path).map_err(|source| GitError::Folder { path, source })
-    }
-
     fn job(&self, url: &RepositoryUrl, pulls: &BTreeSet<u64>, after: Duration) -> fetch::Job {
         fetch::Job {
             url: url.clone(),

@@ -23,7 +23,7 @@ mod http_tests;
 mod tests;
 
 pub use error::GitError;
-pub use mirror::{CommitInfo, Mirror};
+pub use mirror::Mirror;
 pub use mirrors::{Fetched, Mirrors};
 pub use refs::{Listing, Refs};
 pub use settings::{Credential, FIRST_FETCH, GitSettings};

@@ -65,7 +65,7 @@ impl Refs {
         self.pulls.get(&number)
     }
 
-    /// The branch that `HEAD` points to.
+    /// The branch that `HEAD` points to, if the server says which.
     #[must_use]
     pub fn default_branch(&self) -> Option<&BranchRef> {
         self.default_branch.as_ref()

@@ -36,6 +36,7 @@ pub(super) fn open_or_make(path: &Path) -> Result<Opened, GitError> {
         Err(error) => tracing::warn!(path = %path.display(), %error, "a mirror cannot be opened; it is fetched anew"),
     }
     let failed = |source| GitError::Folder { path: path.to_owned(), source };
+    look_at(path).map_err(failed)?;
     remove(path).map_err(failed)?;
     let new = unfinished(path);
     let git = |source| GitError::Mirror { attempt: "make a repository", path: path.to_owned(), source };
@@ -65,8 +66,20 @@ fn is_whole(repository: &Repository) -> bool {
     })
 }
 
+/// Fails when the system does not let us look: too many open files, no right, a failing disk. libgit2 says the same then as
+/// of a damaged mirror, which may be the only place that still has a commit that somebody pinned.
+fn look_at(path: &Path) -> io::Result<()> {
+    let looks = [
+        fs::File::open(path.join("HEAD")).map(drop),
+        fs::read_dir(path.join("objects")).map(drop),
+        fs::read_dir(path.join("refs")).map(drop),
+    ];
+    let is_damage = |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    looks.into_iter().filter(|look| !look.as_ref().is_err_and(is_damage)).collect()
+}
+
 /// Removes a mirror so that a kill in between leaves nothing that could be taken for one.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     let doomed = unfinished(path);
     match fs::rename(path, &doomed) {
         Ok(()) if doomed.is_dir() => fs::remove_dir_all(&doomed),
