@@ -1,8 +1,9 @@
-//! Results by their inputs, kept for as long as each round of work asks for them again.
+//! Results by their inputs, kept for as long as each round of work asks for them again. A failure is kept for its round
+//! only: it may have been the disk's and not the inputs'.
 
 use std::{collections::HashMap, hash::Hash};
 
-/// Pure results, by what they are results of.
+/// Results, or why there is none, by what they are results of.
 #[derive(Debug)]
 pub(super) struct Memo<K, V> {
     entries: HashMap<K, Entry<V>>,
@@ -11,7 +12,7 @@ pub(super) struct Memo<K, V> {
 
 #[derive(Debug)]
 struct Entry<V> {
-    value: V,
+    value: Result<V, String>,
     round: u64,
 }
 
@@ -23,17 +24,17 @@ impl<K, V> Default for Memo<K, V> {
 
 impl<K: Eq + Hash, V: Clone> Memo<K, V> {
     /// The result for `key`, made now if it is not known.
-    pub fn get(&mut self, key: K, make: impl FnOnce() -> V) -> V {
+    pub fn get(&mut self, key: K, make: impl FnOnce() -> Result<V, String>) -> Result<V, String> {
         let round = self.round;
         let entry = self.entries.entry(key).or_insert_with(|| Entry { value: make(), round });
         entry.round = round;
         entry.value.clone()
     }
 
-    /// A round ended: what nobody asked for in it is forgotten.
+    /// A round ended: what nobody asked for in it is forgotten, and what failed.
     pub fn sweep(&mut self) {
         let round = self.round;
-        self.entries.retain(|_, entry| entry.round == round);
+        self.entries.retain(|_, entry| entry.round == round && entry.value.is_ok());
         self.round += 1;
     }
 }
@@ -45,12 +46,21 @@ mod tests {
     #[test]
     fn what_a_round_does_not_ask_for_is_forgotten() {
         let mut memo = Memo::default();
-        assert_eq!(memo.get("a", || 1), 1);
-        assert_eq!(memo.get("b", || 2), 2);
+        assert_eq!(memo.get("a", || Ok(1)), Ok(1));
+        assert_eq!(memo.get("b", || Ok(2)), Ok(2));
         memo.sweep();
-        assert_eq!(memo.get("a", || 9), 1);
+        assert_eq!(memo.get("a", || Ok(9)), Ok(1));
         memo.sweep();
-        assert_eq!(memo.get("b", || 9), 9);
-        assert_eq!(memo.get("a", || 9), 1);
+        assert_eq!(memo.get("b", || Ok(9)), Ok(9));
+        assert_eq!(memo.get("a", || Ok(9)), Ok(1));
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_in_the_next_round() {
+        let mut memo = Memo::default();
+        let failed = || Err("the disk is away".to_owned());
+        assert_eq!((memo.get("a", failed), memo.get("a", || Ok(1))), (failed(), failed()), "once a round");
+        memo.sweep();
+        assert_eq!(memo.get("a", || Ok(1)), Ok(1));
     }
 }

@@ -34,9 +34,9 @@ const HISTORY: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Renderer {
     sources: Sources,
-    merge_bases: Memo<(Commit, Commit), Result<Option<Commit>, String>>,
-    branch_files: Memo<Commit, Result<BranchFile, String>>,
-    rendered: Memo<Digest, Result<Arc<Rendered>, String>>,
+    merge_bases: Memo<(Commit, Commit), Option<Commit>>,
+    branch_files: Memo<Commit, BranchFile>,
+    rendered: Memo<Digest, Arc<Rendered>>,
 }
 
 /// One pass over a plan.

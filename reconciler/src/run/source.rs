@@ -32,7 +32,7 @@ pub(super) struct Objects {
 /// Rendered sources, by the id of their tree and the folder in it.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    rendered: Memo<Digest, Result<Objects, String>>,
+    rendered: Memo<Digest, Objects>,
 }
 
 impl Sources {
