@@ -11,6 +11,7 @@ use crate::{
 use lapdev_api::{
     name::{Commit, Uid},
     record::{EnvironmentRecord, Life, Problem},
+    wire::MAX_BUNDLE,
 };
 use lapdev_store::Publication;
 use std::{collections::BTreeMap, sync::Arc};
@@ -50,16 +51,30 @@ fn record<'o>(planned: &Planned, outcome: Option<&'o Outcome>) -> (EnvironmentRe
         return (record, None);
     }
     match outcome {
-        Some(Outcome::Rendered(rendered, source)) => {
-            take(&mut record, rendered, source.clone());
-            (record, Some(rendered))
-        }
-        Some(Outcome::Failed(message)) => {
-            record.problems.push(Problem { reason: "RenderFailed".to_owned(), message: message.clone() });
-            (record, None)
-        }
+        Some(Outcome::Rendered(rendered, source)) => match too_large(rendered.bundle.bytes().len()) {
+            None => {
+                take(&mut record, rendered, source.clone());
+                (record, Some(rendered))
+            }
+            Some(message) => (failed(record, message), None),
+        },
+        Some(Outcome::Failed(message)) => (failed(record, message.clone()), None),
         None => (record, None),
     }
+}
+
+fn failed(mut record: EnvironmentRecord, message: String) -> EnvironmentRecord {
+    record.problems.push(Problem { reason: "RenderFailed".to_owned(), message });
+    record
+}
+
+/// The store would refuse the whole publication, and everybody's with it.
+fn too_large(bytes: usize) -> Option<String> {
+    (bytes > MAX_BUNDLE).then(|| {
+        format!(
+            "its objects have {bytes} bytes, and agents take at most {MAX_BUNDLE}; keep large files out of ConfigMaps"
+        )
+    })
 }
 
 fn take(record: &mut EnvironmentRecord, rendered: &Rendered, source: Option<Commit>) {
@@ -135,5 +150,18 @@ mod tests {
         assert!(broken.bundles.is_empty());
         let mended = publish(&mut world, |record| rendered(record, "one"));
         assert_eq!(mended.records, good.records);
+    }
+
+    #[test]
+    fn a_bundle_that_no_agent_takes_fails_alone() {
+        let mut world = World::new(shop(vec![]));
+        let good = publish(&mut world, |record| rendered(record, "one"));
+        let large = publish(&mut world, |record| rendered(record, &"x".repeat(MAX_BUNDLE)));
+        assert_eq!((large.records[0].digest, large.bundles.len()), (good.records[0].digest, 0));
+        assert!(
+            large.records[0].problems[0].message.contains("agents take at most"),
+            "{:?}",
+            large.records[0].problems
+        );
     }
 }

@@ -78,8 +78,10 @@ fn may_be_ours(content: &[u8]) -> bool {
     ["lapdev", "kind: Cluster", "kind: AppCatalog", "kind: Environment"].iter().any(|text| mentions(content, text))
 }
 
+/// Whether a text is in it, in UTF-16 as well: what an editor saved so is not gone, but has an error to be told.
 fn mentions(content: &[u8], text: &str) -> bool {
-    content.windows(text.len()).any(|window| window == text.as_bytes())
+    let is_in = |content: &[u8]| content.windows(text.len()).any(|window| window == text.as_bytes());
+    is_in(content) || content.contains(&0) && is_in(&content.iter().copied().filter(|b| *b != 0).collect::<Vec<u8>>())
 }
 
 fn add(config: &mut Config, declared: Declared, places: Places) -> Option<Diagnostic> {

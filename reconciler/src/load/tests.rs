@@ -348,6 +348,15 @@ fn no_message_repeats_a_value_of_an_env_or_patch() {
 }
 
 #[test]
+fn a_file_in_utf16_is_an_error_and_no_absence() {
+    let wide: Vec<u8> = std::iter::once(0xfeff).chain(ENVIRONMENT.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    for scope in [Scope::Own, Scope::Shared] {
+        let loaded = load(&[SourceFile::new("x.yaml", wide.clone())], scope);
+        assert!(loaded.errors[0].to_string().contains("not UTF-8"), "{scope:?}: {:?}", loaded.errors);
+    }
+}
+
+#[test]
 fn beside_the_files_of_others_only_ours_are_judged() {
     let shared = |text: &str| load(&[SourceFile::new("x.yaml", text)], Scope::Shared);
     for foreign in [
