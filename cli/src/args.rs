@@ -44,10 +44,27 @@ pub enum Command {
         #[command(subcommand)]
         what: Get,
     },
-    /// Say why an environment exists, why each of its workloads runs, and how they are
+    /// Say why an environment exists, why each of its workloads runs, how they are, and what traffic they had
     Explain {
         /// The environment
         name: String,
+        /// The control plane
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Send a probe through a Branch environment and name the service that dropped its key; exit 1 if one did
+    Trace {
+        /// The environment
+        name: String,
+        /// The Service to begin at: one that the base routes; its first preview's if it is left out
+        #[arg(long)]
+        service: Option<String>,
+        /// The path of the probe's GET, with query; one that makes the service call others
+        #[arg(long, default_value = "/")]
+        path: String,
+        /// How to print
+        #[arg(short, long, default_value = "table")]
+        output: Format,
         /// The control plane
         #[command(flatten)]
         server: ServerArgs,

@@ -1,11 +1,11 @@
 //! The command's side of `/api/v1`: plain HTTP or TLS, the admin token, a time limit on every call.
 
 use crate::{args::ServerArgs, exit::Failure};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     Method, Request, StatusCode,
     body::Bytes,
-    header::{ACCEPT, AUTHORIZATION, HeaderValue},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
 };
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
@@ -13,18 +13,18 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use lapdev_api::view::ApiError;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{path::PathBuf, time::Duration};
 use url::Url;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// An audit asks every agent; the control plane gives those 70 s.
+/// An audit asks every agent and a trace one; the control plane gives those 70 s and 75 s.
 const LONG_PATIENCE: Duration = Duration::from_secs(90);
 const MAX_ANSWER: usize = 64 << 20;
 
 /// Speaks to one control plane.
 pub struct Client {
-    http: HttpClient<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     server: Url,
     authorization: HeaderValue,
     patience: Duration,
@@ -129,26 +129,33 @@ impl Client {
 
     /// `GET` below `/api/v1`.
     pub async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, CallError> {
-        self.read(self.call(Method::GET, path).await?)
+        self.read(self.call(Method::GET, path, Bytes::new()).await?)
     }
 
     /// `POST` without a body below `/api/v1`.
     pub async fn post<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, CallError> {
-        self.read(self.call(Method::POST, path).await?)
+        self.read(self.call(Method::POST, path, Bytes::new()).await?)
+    }
+
+    /// `POST` with a body below `/api/v1`.
+    pub async fn ask<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, CallError> {
+        let body = serde_json::to_vec(body).expect("it has string keys only");
+        self.read(self.call(Method::POST, path, body.into()).await?)
     }
 
     /// `DELETE` below `/api/v1`.
     pub async fn delete(&self, path: &[&str]) -> Result<(), CallError> {
-        self.call(Method::DELETE, path).await.map(drop)
+        self.call(Method::DELETE, path, Bytes::new()).await.map(drop)
     }
 
-    async fn call(&self, method: Method, path: &[&str]) -> Result<(StatusCode, Bytes), CallError> {
+    async fn call(&self, method: Method, path: &[&str], body: Bytes) -> Result<(StatusCode, Bytes), CallError> {
         let request = Request::builder()
             .method(method)
             .uri(self.below(path).as_str())
             .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/json")
             .header(AUTHORIZATION, self.authorization.clone())
-            .body(Empty::new())
+            .body(Full::new(body))
             .map_err(|_| CallError::Address { server: self.server() })?;
         let exchange = async {
             let response = self.http.request(request).await.map_err(|error| self.unreachable(error))?;

@@ -11,8 +11,9 @@ mod settings;
 
 use args::{Cli, Command};
 use clap::Parser;
-use command::{audit, explain, get, render, serve, token, validate};
+use command::{audit, explain, get, render, serve, token, trace, validate};
 use exit::Failure;
+use lapdev_api::view::TraceAsked;
 use std::{process::ExitCode, time::Duration};
 
 const THREADS_PATIENCE: Duration = Duration::from_millis(500);
@@ -34,6 +35,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve { config } => block_on(serve::run(&config)),
         Command::Get { what } => block_on(get::run(what)),
         Command::Explain { name, server } => block_on(explain::run(&name, &server)),
+        Command::Trace { name, service, path, output, server } => {
+            block_on(trace::run(&name, TraceAsked { service, path }, output, &server))
+        }
         Command::Audit { output, server } => block_on(audit::run(output, &server)),
         Command::Token { what } => block_on(token::run(what)),
     }

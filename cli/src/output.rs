@@ -50,7 +50,7 @@ pub fn plain(text: &str) -> String {
 }
 
 /// Left-aligned columns two spaces apart, as kubectl prints them.
-fn table<R: Row>(items: &[R]) -> String {
+pub fn table<R: Row>(items: &[R]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(R::HEAD.to_vec());
     table.add_rows(items.iter().map(|item| item.cells().iter().map(|cell| plain(cell)).collect::<Vec<_>>()));

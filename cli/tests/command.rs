@@ -159,6 +159,11 @@ fn serve_says_what_is_wrong_and_ends_though_a_fetch_hangs() {
     let (code, stdout, stderr) = serve.asks(&["get", "environment", "nowhere"], &token);
     assert_eq!((code, stdout.as_str()), (1, ""));
     assert!(stderr.contains("there is no environment nowhere; `lapdev get environments` shows all"), "{stderr}");
+    let (code, stdout, stderr) = serve.asks(&["trace", "nowhere", "--path", "/x"], &token);
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    assert!(stderr.contains("there is no environment nowhere"), "{stderr}");
+    let (code, _, stderr) = serve.asks(&["trace", "nowhere", "--path", "x"], &token);
+    assert!(code == 1 && stderr.contains("the path must begin with a slash"), "{code} {stderr}");
     let (code, _, stderr) = serve.asks(&["token", "list", "nowhere"], &token);
     assert_eq!(code, 1, "{stderr}");
     let (code, _, stderr) = serve.asks(&["get", "environments"], &serve.path("webhook"));

@@ -6,4 +6,5 @@ pub mod get;
 pub mod render;
 pub mod serve;
 pub mod token;
+pub mod trace;
 pub mod validate;
