@@ -100,7 +100,7 @@ impl Reconciler {
             };
         };
         let begun = Instant::now();
-        self.look_around(memory, &in_force, &due, everything || other_config).await;
+        self.look_around(memory, &in_force, deliveries, &due, everything || other_config).await;
         let looked = Instant::now();
         // Before the ledger, which then has all that these clusters' agents hold.
         let heard_of = self.clusters_heard_of().await?;
@@ -129,6 +129,7 @@ impl Reconciler {
         &self,
         memory: &mut Memory,
         in_force: &InForce,
+        deliveries: &[Delivery],
         due: &BTreeSet<RepositoryName>,
         everything: bool,
     ) {
@@ -139,7 +140,8 @@ impl Reconciler {
             let is_due = everything || before.is_none() || due.contains(&name);
             is_due.then(|| {
                 let before = before.cloned();
-                let closely = Closely { pull_requests, identity: everything };
+                let replaced = before.as_ref().is_some_and(|seen| is_replaced(&name, seen, deliveries));
+                let closely = Closely { pull_requests, identity: everything || replaced };
                 async move { (name.clone(), self.look(&name, before, closely).await) }
             })
         });
@@ -192,8 +194,10 @@ impl Reconciler {
 
     /// Asks the forge what the plan wants to know. Says whether there was anything to ask.
     async fn answer(&self, memory: &mut Memory, plan: &Plan) -> bool {
-        let asks =
-            plan.asks.iter().map(|(name, number)| async move { (name, *number, self.confirm(name, *number).await) });
+        let asks = plan.asks.iter().map(|(name, number)| {
+            let id = memory.seen.get(name).and_then(|seen| seen.repository.id.clone());
+            async move { (name, *number, self.confirm(name, id.as_ref(), *number).await) }
+        });
         let asks: Vec<_> = asks.collect();
         let answers: Vec<_> = stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
         for (name, number, answer) in &answers {
@@ -282,6 +286,14 @@ fn is_touched(name: &RepositoryName, seen: &Seen, deliveries: &[Delivery]) -> bo
     let id = seen.repository.id.as_ref().map(|id| id.as_str());
     let same_id = |delivery: &Delivery| delivery.repository_id.is_some() && delivery.repository_id.as_deref() == id;
     deliveries.iter().any(|delivery| same_id(delivery) || names(delivery, name))
+}
+
+/// Whether a delivery says that the name leads to another repository now. What is seen there proves nothing about the
+/// environments of the old one.
+fn is_replaced(name: &RepositoryName, seen: &Seen, deliveries: &[Delivery]) -> bool {
+    let id = seen.repository.id.as_ref().map(AsRef::as_ref);
+    let other = |delivery: &Delivery| delivery.repository_id.is_some() && delivery.repository_id.as_deref() != id;
+    deliveries.iter().any(|delivery| names(delivery, name) && other(delivery))
 }
 
 fn names(delivery: &Delivery, name: &RepositoryName) -> bool {
