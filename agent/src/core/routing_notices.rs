@@ -1,7 +1,11 @@
 //! What people should know of how an environment is routed. Asks nobody.
 
 use super::{Core, Work};
-use crate::{registry::Environment, routes};
+use crate::{
+    apply::namespace,
+    registry::Environment,
+    routes::{self, mesh},
+};
 use jiff::Timestamp;
 
 impl Core {
@@ -16,7 +20,18 @@ impl Core {
             let own = own.map(|(branch, base)| late(branch, base, since)).unwrap_or_default();
             notices.extend(own);
         });
+        notices.extend(self.mesh_notice(held));
         notices
+    }
+
+    /// Of a base: the mesh that its routed Services are in.
+    fn mesh_notice(&self, held: &Environment) -> Option<String> {
+        let content = held.bundle.as_ref().filter(|_| held.identity.branch.is_none())?;
+        let routed = routes::declared(&content.bundle).ok().filter(|routed| !routed.is_empty())?;
+        let namespace = self.index.get(&namespace::id(held.namespace.as_str()));
+        let pods = self.index.of_kind("", "Pod", held.namespace.as_str());
+        let pods: Vec<_> = pods.iter().map(|(_, pod)| (&pod.metadata, &pod.rest)).collect();
+        mesh::notice(&content.bundle, &routed, namespace.as_ref().map(|namespace| &namespace.metadata), &pods)
     }
 }
 

@@ -7,8 +7,11 @@
 //! before they go.
 
 pub mod admin;
+pub mod language;
+pub mod mesh;
 mod read;
 mod since;
+mod template;
 pub mod traffic;
 
 pub use read::{RoutesError, Settings, declared, routed, services, settings};
