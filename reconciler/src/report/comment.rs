@@ -48,6 +48,9 @@ fn environment(text: &mut String, sight: &Sight<'_>, links: Links<'_>) {
     if matches!(record.life, Life::Live) {
         addresses(text, record, links);
         workloads(text, sight);
+        if let Some(traffic) = sight.traffic {
+            text.push_str(&format!("\nTraffic: {}.\n", plain(traffic)));
+        }
     }
     problems(text, record, &state.detail);
     origin(text, record);
@@ -123,7 +126,7 @@ fn origin(text: &mut String, record: &EnvironmentRecord) {
     }
     let key = &branch.key;
     text.push_str(&format!(
-        "\n<sub>{line}. Its routing key is `{key}`: where lapdev-router runs, requests with `tracestate: lapdev={key}` \
-         or `baggage: lapdev={key}` reach it.</sub>\n"
+        "\n<sub>{line}. Its routing key is `{key}`: inside the cluster, requests with `tracestate: lapdev={key}` or \
+         `baggage: lapdev={key}` reach it.</sub>\n"
     ));
 }

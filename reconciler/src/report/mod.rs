@@ -10,6 +10,7 @@ mod escape;
 mod state;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use comment::{Links, comment, marker};
 pub use commit_status::{of_config, of_environment};
@@ -59,6 +60,7 @@ struct Memory {
     /// Digests of what is known to stand at the forge, by place.
     written: BTreeMap<Digest, Digest>,
     config: Option<RepositoryInfo>,
+    traffic: traffic::Shown,
     not_before: Option<Timestamp>,
 }
 
@@ -146,6 +148,7 @@ impl Reporter {
         let statuses = self.store.statuses().await?;
         let sessions = self.store.sessions().await?;
         let secret = self.store.secret(link::SECRET).await?;
+        memory.traffic.update(statuses.iter().map(|(_, status)| status), Timestamp::now());
         let statuses: BTreeMap<&Uid, &EnvironmentStatus> =
             statuses.iter().map(|(_, status)| (&status.uid, status)).collect();
         let connected = |record: &EnvironmentRecord| {
@@ -158,6 +161,7 @@ impl Reporter {
                 record,
                 status: statuses.get(&record.identity.uid).copied(),
                 connected: connected(record),
+                traffic: memory.traffic.of(&record.identity.uid),
             })
             .collect();
         let links = Links { external_url: &self.settings.external_url, secret: &secret };

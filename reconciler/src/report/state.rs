@@ -16,6 +16,8 @@ pub struct Sight<'a> {
     pub status: Option<&'a EnvironmentStatus>,
     /// Whether its cluster's agent is connected.
     pub connected: bool,
+    /// Its traffic in words, as the comment shows it: not necessarily the newest counts.
+    pub traffic: Option<&'a str>,
 }
 
 /// How it is.

@@ -59,22 +59,30 @@ fn status(record: &EnvironmentRecord, phase: Phase) -> EnvironmentStatus {
             },
         ],
         notices: vec![],
-            traffic: vec![],
+        traffic: vec![],
     }
 }
 
 fn written(record: &EnvironmentRecord, status: Option<&EnvironmentStatus>) -> String {
+    shown(record, status, None)
+}
+
+fn shown(record: &EnvironmentRecord, status: Option<&EnvironmentStatus>, traffic: Option<&str>) -> String {
     let marker = marker(&"cccccccccccccccc".parse().expect("legal"), &"42".parse().expect("legal"), 7);
     let url = "https://lapdev.example.com:8443".parse().expect("a URL");
-    let text =
-        comment(&marker, &[Sight { record, status, connected: true }], Links { external_url: &url, secret: &[7; 32] });
+    let text = comment(
+        &marker,
+        &[Sight { record, status, connected: true, traffic }],
+        Links { external_url: &url, secret: &[7; 32] },
+    );
     text.replace(record.identity.name.as_str(), "KEY")
 }
 
 #[test]
 fn the_comment_of_a_ready_environment_is_this() {
     let record = record();
-    insta::assert_snapshot!("ready", written(&record, Some(&status(&record, Phase::Ready))));
+    let traffic = Some("42 requests with its key, 3 × 5xx, all at cart (branch)");
+    insta::assert_snapshot!("ready", shown(&record, Some(&status(&record, Phase::Ready)), traffic));
 }
 
 #[test]
@@ -89,7 +97,8 @@ fn the_comment_of_one_that_ended_says_why_and_how_to_get_it_back() {
     let mut record = record();
     let evidence = Evidence::PullRequestClosed { numbers: vec![7] };
     record.life = Life::Closed { evidence, at: hour(1) };
-    let text = written(&record, None);
+    let text = shown(&record, None, Some("42 requests"));
+    assert!(!text.contains("42 requests"), "{text}");
     assert!(text.contains("### Environment `KEY` has ended"), "{text}");
     assert!(text.contains("Reopening the pull request brings it back"), "{text}");
     assert!(!text.contains("lapdev-token"), "a closed door needs no key: {text}");
@@ -109,7 +118,7 @@ fn a_status_of_an_older_generation_says_nothing_about_the_newest() {
 fn commit_statuses_are_pending_green_or_red() {
     let record = record();
     let (ready, failed) = (status(&record, Phase::Ready), status(&record, Phase::Failed));
-    let verdict = |record, status| of_environment(&Sight { record, status, connected: true });
+    let verdict = |record, status| of_environment(&Sight { record, status, connected: true, traffic: None });
     assert_eq!(verdict(&record, None).state, CommitState::Pending);
     assert_eq!(verdict(&record, Some(&ready)).state, CommitState::Success);
     let red = verdict(&record, Some(&failed));
@@ -122,8 +131,10 @@ fn two_branches_at_one_commit_share_one_status() {
     let mut world = World::new(shop(vec![branches("*")]));
     world.sees(&[("a", 2), ("b", 2)], &[]);
     world.pass();
-    let sights: Vec<Sight<'_>> =
-        newest(&world.ledger).into_iter().map(|record| Sight { record, status: None, connected: true }).collect();
+    let sights: Vec<Sight<'_>> = newest(&world.ledger)
+        .into_iter()
+        .map(|record| Sight { record, status: None, connected: true, traffic: None })
+        .collect();
     assert_eq!(head_statuses(&sights).len(), 1);
 }
 

@@ -8,6 +8,7 @@ use lapdev_api::{
     bundle::Bundle,
     name::{BranchRef, Commit, Generation, RepositoryId, RepositoryName},
     record::{EnvironmentRecord, Evidence, Life},
+    route::Traffic,
     status::{EnvironmentStatus, Health, Phase, WorkloadStatus},
     wire::Held,
 };
@@ -562,6 +563,21 @@ async fn the_comment_follows_the_pods_and_is_written_only_when_it_changes() {
     let text = lab.comment(7, "is ready").await;
     assert!(text.contains("| web | ready 1/1 | the branch changes services/web/a |"), "{text}");
     assert!(text.contains(&format!("https://web--{key}.preview.example.com:8443/?lapdev-token=")), "{text}");
+    let busy = async |requests, errors| {
+        let traffic = vec![Traffic { service: "web".to_owned(), branch: true, requests, errors }];
+        let status = EnvironmentStatus { traffic, ..ready.clone() };
+        assert!(lab.store.record_status(&dev, &status, Timestamp::now()).await.expect("recorded"));
+    };
+    busy(1, 0).await;
+    lab.comment(7, "Traffic: 1 request with its key, none of them 5xx.").await;
+    let edits = || lab.forge.facts(|facts| facts.comments[&7].1);
+    let before = edits();
+    for requests in 2..50 {
+        busy(requests, 0).await;
+    }
+    busy(50, 1).await;
+    lab.comment(7, "Traffic: 50 requests with its key, 1 × 5xx, all at web (branch).").await;
+    assert_eq!(edits(), before + 1, "counts alone wait, the first error does not");
     let head = record.head.expect("known");
     let state = (head, "lapdev/shop".to_owned());
     lab.until("the status is green", async |lab| {
