@@ -19,7 +19,8 @@ demo: tools ## a pull request becomes running pods on a real Kubernetes, start t
 test: tools ## every test, the ones on a real API server and on a real node included
 	@tests/run
 
-bench: tools ## speed, each figure beside its floor or its peer in the same run
+bench: tools ## speed, each figure beside its floor or its peers in the same run; needs root
+	@tests/tools/debian-packages bench
 	@$(CARGO) build --workspace --bins --locked --profile fast
 	@target/fast/bench
 

@@ -72,7 +72,7 @@ struct Run {
     path: String,
     /// `[tracestate:|baggage:]KEY[=VERSION]`, with - for no key: what requests carry, and which version has to answer.
     /// Several are taken in turn.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     ask: Vec<Ask>,
     /// What in an answer names its version.
     #[arg(long, value_enum, default_value = "body")]

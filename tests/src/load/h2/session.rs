@@ -138,7 +138,7 @@ impl Session {
         const MAX_CONCURRENT_STREAMS: u16 = 3;
         match frame.kind {
             frame::HEADERS if frame.has(frame::END_HEADERS) => {
-                self.headers(frame.stream, frame.flags, frame.content()?)?
+                self.headers(frame.stream, frame.flags, frame.content()?)?;
             }
             frame::HEADERS => self.partial = Some((frame.stream, frame.flags, frame.content()?.to_vec())),
             frame::CONTINUATION => self.more_headers(frame)?,
