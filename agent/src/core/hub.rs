@@ -7,7 +7,7 @@ use crate::{
     health::Obstacle,
     object::label,
     registry::{Assigned, HeldBundle},
-    tunnel::{Accept, Cluster, DialRefused, ReceivedBundle},
+    tunnel::{Accept, Cluster, DialRefused, ReceivedBundle, TraceRefused},
 };
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -17,6 +17,7 @@ use lapdev_api::{
     bundle::DialTarget,
     labels,
     name::{ControlPlaneId, Generation, Uid},
+    route::{TraceReport, TraceRequest},
     status::{EnvironmentStatus, Phase},
     wire::{Assignment, ClusterPolicy, Held, Inventory},
 };
@@ -122,6 +123,10 @@ impl Cluster for Core {
 
     async fn resolve(&self, uid: &Uid, target: &DialTarget) -> Result<SocketAddr, DialRefused> {
         self.address(uid, target).await
+    }
+
+    async fn trace(&self, request: &TraceRequest) -> Result<TraceReport, TraceRefused> {
+        self.send_probe(request).await
     }
 }
 

@@ -16,6 +16,7 @@ mod routers;
 mod routes;
 mod routing_notices;
 mod switch;
+mod trace;
 mod traffic;
 mod watched;
 
@@ -86,6 +87,8 @@ pub struct Core {
     previews: preview::Addresses,
     tables: routes::Tables,
     traffic: traffic::Published,
+    /// Held by the one probe that is under way.
+    tracing: tokio::sync::Mutex<()>,
     /// Why the newest bundle of an environment was refused, until another one is accepted.
     refused: Mutex<BTreeMap<Uid, String>>,
     /// What was last said of each environment.
@@ -160,6 +163,7 @@ impl Core {
             previews: preview::Addresses::default(),
             tables: routes::Tables::default(),
             traffic: traffic::Published::default(),
+            tracing: tokio::sync::Mutex::default(),
             refused: Mutex::default(),
             said: Mutex::default(),
             rewatch: tokio::sync::Notify::new(),

@@ -43,6 +43,11 @@ impl Core {
         if !self.registry().declares(uid, target) {
             return Err(DialRefused::NotDeclared { uid: uid.clone(), target: target.clone() });
         }
+        self.lookup(target).await
+    }
+
+    /// The address of a target that may be dialled.
+    pub(super) async fn lookup(&self, target: &DialTarget) -> Result<SocketAddr, DialRefused> {
         if let Some(address) = self.previews.get(target) {
             return Ok(address);
         }

@@ -1,10 +1,12 @@
 //! What the tunnel asks of the rest of the agent, and nothing else of it.
 
+use super::TraceRefused;
 use async_trait::async_trait;
 use lapdev_api::{
     bundle::{Bundle, DialTarget},
     digest::Digest,
     name::{ControlPlaneId, Generation, Uid},
+    route::{TraceReport, TraceRequest},
     wire::{Assignment, ClusterPolicy, Held, Inventory},
 };
 use std::net::SocketAddr;
@@ -49,6 +51,14 @@ pub trait Cluster: Send + Sync + 'static {
     /// # Errors
     /// Says which of both it is, since only one is a trespass.
     async fn resolve(&self, uid: &Uid, target: &DialTarget) -> Result<SocketAddr, DialRefused>;
+
+    /// Sends a probe through a Branch environment's services, and says what its routers saw of it.
+    ///
+    /// # Errors
+    /// Says which of both it is, since only one is a trespass.
+    async fn trace(&self, request: &TraceRequest) -> Result<TraceReport, TraceRefused> {
+        Err(TraceRefused::Unavailable(format!("environment {} cannot be traced here", request.uid)))
+    }
 }
 
 /// The answer to an assignment or tombstone.

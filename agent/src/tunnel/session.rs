@@ -1,15 +1,18 @@
 //! One session: HTTP/2 served inside the WebSocket, each request handed to the module that answers it.
 
-use super::{Cluster, Outbox, TunnelState, bundle, control, dial::Socket, forward};
+use super::{Cluster, Outbox, TunnelState, bundle, control, dial::Socket, forward, probe};
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use lapdev_api::wire::{AUTHORITY, BUNDLES_PATH, CONTROL_PATH, ERROR_HEADER, FORWARD_HEADER, INVENTORY_PATH};
+use lapdev_api::wire::{
+    AUTHORITY, BUNDLES_PATH, CONTROL_PATH, ERROR_HEADER, FORWARD_HEADER, INVENTORY_PATH, TRACE_PATH,
+};
 use lapdev_tunnel::{
     body::{self, Body},
     h2,
     link::{Closer, Ended, Heartbeat, NORMAL, link},
 };
+use serde::Serialize;
 use std::{
     convert::Infallible,
     sync::{
@@ -113,6 +116,7 @@ async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Res
             control::answer(&session, request)
         }
         (&Method::POST, CONTROL_PATH) => failure(StatusCode::CONFLICT, "control", "the session has its control stream"),
+        (&Method::POST, TRACE_PATH) => probe::answer(&session, request).await,
         (&Method::GET, INVENTORY_PATH) => inventory(&session).await,
         (&Method::PUT, path) if path.starts_with(BUNDLES_PATH) => {
             bundle::answer(&session, &path[BUNDLES_PATH.len()..], request).await
@@ -126,13 +130,16 @@ async fn inventory(session: &Session) -> Response<Body> {
     match asked.await {
         Err(_) => failure(StatusCode::GATEWAY_TIMEOUT, "inventory", "the API server did not answer in time"),
         Ok(Err(cause)) => failure(StatusCode::BAD_GATEWAY, "inventory", &cause),
-        Ok(Ok(inventory)) => {
-            let json = serde_json::to_vec(&inventory).expect("an inventory has only string keys");
-            let mut response = Response::new(body::full(json));
-            response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-            response
-        }
+        Ok(Ok(inventory)) => json(&inventory),
     }
+}
+
+/// An answer of the agent's own that is not a failure.
+pub(super) fn json(value: &impl Serialize) -> Response<Body> {
+    let json = serde_json::to_vec(value).expect("what is answered has only string keys");
+    let mut response = Response::new(body::full(json));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
 }
 
 /// An answer of the agent's own: a cause in words, marked so that nobody takes it for the application's.
