@@ -117,8 +117,12 @@ impl Index {
             self.clear_roles(&branch, &[]);
             self.branches.remove(branch.life.key.as_str());
         }
+        let mut ids = Vec::new();
         for (key, services) in &table.branches {
-            self.open(key, services);
+            self.ids(services, &mut ids);
+            if !self.branches.get(key.as_str()).is_some_and(|of| of.pools.iter().map(|(id, _)| id).eq(&ids)) {
+                self.open(key, services);
+            }
         }
     }
 
@@ -202,15 +206,20 @@ impl Index {
         all.iter().for_each(|target| self.refresh_baseline(target));
     }
 
+    /// The targets of these Services, ascending, into a buffer: most branches of a new table are those of the last one, and
+    /// shall cost no allocation.
+    fn ids(&self, services: &BTreeSet<String>, ids: &mut Vec<u32>) {
+        ids.clear();
+        ids.extend(services.iter().filter_map(|of| self.living.get(of.as_str())).flatten().map(|target| target.id));
+        ids.sort_unstable();
+    }
+
+    /// A branch that is new, or runs other Services than before.
     fn open(&mut self, key: &EnvironmentKey, services: &BTreeSet<String>) {
         let living = services.iter().filter_map(|service| self.living.get(service.as_str()));
         let mut targets: Vec<Arc<RoutedTarget>> = living.flatten().cloned().collect();
         targets.sort_unstable_by_key(|target| target.id);
         let old = self.branches.get(key.as_str()).cloned();
-        let ids = |branch: &Arc<Branch>| branch.pools.iter().map(|(id, _)| *id).eq(targets.iter().map(|t| t.id));
-        if old.as_ref().is_some_and(ids) {
-            return;
-        }
         if let Some(old) = &old {
             self.clear_roles(old, &targets);
         }

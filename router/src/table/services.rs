@@ -55,6 +55,8 @@ impl Services {
             None => {
                 self.slices.insert(slice.name.clone(), (slice.service.clone(), self.listing));
                 changed.push(slice.service.clone());
+                // Most Services have one slice.
+                state.slices.reserve_exact(1);
                 state.slices.push(slice);
             }
         }

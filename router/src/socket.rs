@@ -1,0 +1,133 @@
+//! What every connection does with its socket. Reads and writes are tried before they are waited for, and a wait for the
+//! other side is bounded wherever it holds memory.
+
+use crate::{
+    buffer::Buffer,
+    limits::{BODY_TIME, CONNECT, LINGER},
+};
+use rustix::net::sockopt;
+use std::{io, net::SocketAddr, time::Duration};
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
+
+/// A peer that is silent for so long is asked whether it still lives, so often, so many times.
+const PROBED_AFTER: Duration = Duration::from_secs(30);
+const PROBED_EVERY: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
+/// What is read at most of a request that nobody wants, before the connection ends.
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// Sets what a new socket needs: small writes go out at once, and a dead peer is noticed.
+///
+/// # Errors
+/// If the socket is broken already.
+pub fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, PROBED_AFTER)?;
+    sockopt::set_tcp_keepintvl(stream, PROBED_EVERY)?;
+    sockopt::set_tcp_keepcnt(stream, PROBES)?;
+    Ok(())
+}
+
+/// Connects to an endpoint.
+///
+/// # Errors
+/// If it does not accept within [`CONNECT`].
+pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = timeout(CONNECT, TcpStream::connect(address)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    prepare(&stream)?;
+    Ok(stream)
+}
+
+/// Reads what there is, and waits until there is something. 0: the peer will send no more.
+///
+/// # Errors
+/// If the connection broke.
+pub async fn fill(stream: &TcpStream, buffer: &mut Buffer) -> io::Result<usize> {
+    loop {
+        match stream.try_read(buffer.space()) {
+            Ok(count) => {
+                buffer.received(count);
+                return Ok(count);
+            }
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => stream.readable().await?,
+            Err(why) => return Err(why),
+        }
+    }
+}
+
+/// The same, until `deadline`.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`]; or if the connection broke.
+pub async fn fill_until(stream: &TcpStream, buffer: &mut Buffer, deadline: Instant) -> io::Result<usize> {
+    match stream.try_read(buffer.space()) {
+        Ok(count) => {
+            buffer.received(count);
+            Ok(count)
+        }
+        Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
+            timeout_at(deadline, fill(stream, buffer)).await.map_err(|_| io::ErrorKind::TimedOut)?
+        }
+        Err(why) => Err(why),
+    }
+}
+
+/// Writes all of it, as long as the peer takes some every [`BODY_TIME`].
+///
+/// # Errors
+/// If the connection broke or stands still; and how much was written before.
+pub async fn write(stream: &TcpStream, mut bytes: &[u8]) -> Result<(), (io::Error, usize)> {
+    let all = bytes.len();
+    while !bytes.is_empty() {
+        match stream.try_write(bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
+                let ready = timeout(BODY_TIME, stream.writable()).await.map_err(|_| io::ErrorKind::TimedOut.into());
+                ready.and_then(|ready| ready).map_err(|why| (why, all - bytes.len()))?;
+            }
+            Err(why) => return Err((why, all - bytes.len())),
+        }
+    }
+    Ok(())
+}
+
+/// Ends when the peer reset the connection, or it broke; not when the peer only will not send any more.
+pub async fn broken(stream: &TcpStream) {
+    // An error of the wait itself is the same.
+    let _ = stream.ready(Interest::ERROR).await;
+}
+
+/// Says that nothing more is sent, whatever becomes of it.
+pub fn shut(stream: &TcpStream) {
+    let _ = rustix::net::shutdown(stream, rustix::net::Shutdown::Write);
+}
+
+/// Ends a connection so that the peer sees a reset, as it would have without a router between.
+pub fn reset(stream: TcpStream) {
+    // Where it cannot be set the connection is broken anyhow.
+    let _ = stream.set_zero_linger();
+    drop(stream);
+}
+
+/// Ends a connection whose peer may still be sending: says so, and reads on for a moment, since an answer is lost to the
+/// reset that unread bytes cause.
+pub async fn linger(stream: TcpStream) {
+    shut(&stream);
+    let drain = async {
+        let (mut buffer, mut seen) = (Buffer::default(), 0);
+        while seen < LINGER_BYTES {
+            match fill(&stream, &mut buffer).await {
+                Ok(count) if count > 0 => seen += count,
+                _ => break,
+            }
+            buffer.clear();
+        }
+    };
+    // Time is up: so be it.
+    let _ = timeout(LINGER, drain).await;
+}
