@@ -12,7 +12,9 @@ pub enum GitError {
     )]
     Url(String),
     /// The mirrors' folder cannot be used.
-    #[error("cannot use {path} for git mirrors; check that it is writable, that the disk is not full, and that not too many files are open")]
+    #[error(
+        "cannot use {path} for git mirrors; check that it is writable, that the disk is not full, and that not too many files are open"
+    )]
     Folder {
         /// The folder or file.
         path: PathBuf,

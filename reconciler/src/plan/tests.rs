@@ -167,6 +167,47 @@ fn an_open_pull_request_speaks_for_a_branch_that_was_not_found() {
 }
 
 #[test]
+fn a_pull_request_speaks_for_a_missing_branch_though_no_trigger_listens_to_it() {
+    for listed in [OpenPullRequests::Complete(vec![pull_request(7, "feature/x")]), OpenPullRequests::default()] {
+        let mut world = World::new(shop(vec![branches("feature/**")]));
+        world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x")]);
+        world.pass();
+        world.sees(&[], &[]);
+        world.repository.pull_requests = listed;
+        world.pass();
+        let record = world.life("feature-x");
+        assert_eq!((&record.life, problems(record)), (&Life::Live, vec!["BranchMissing"]));
+        world.sees(&[], &[]);
+        world.pass();
+        assert!(is_closing(world.life("feature-x")));
+    }
+}
+
+#[test]
+fn one_of_two_pull_requests_that_is_closed_is_no_reason_while_the_other_is_open() {
+    let rule = PullRequestRule { labels: vec!["preview".to_owned()], ..PullRequestRule::default() };
+    let mut world = World::new(shop(vec![TriggerOn::PullRequests(rule)]));
+    let labelled = super::PullRequest { labels: vec!["preview".to_owned()], ..pull_request(7, "feature/x") };
+    world.sees(&[("feature/x", 2)], &[labelled, pull_request(8, "feature/x")]);
+    world.pass();
+    assert_eq!(world.life("feature-x").pull_requests, [7, 8]);
+    world.sees(&[("feature/x", 2)], &[pull_request(8, "feature/x")]);
+    world.pass();
+    assert_eq!(*evidence(world.life("feature-x")), Evidence::TriggerGone { commit: commit(0xc0) });
+}
+
+#[test]
+fn a_fork_has_no_branch_that_could_be_gone() {
+    let rule = PullRequestRule { forks: Forks::Allow, ..PullRequestRule::default() };
+    let mut world = World::new(shop(vec![TriggerOn::PullRequests(rule)]));
+    world.sees(&[], &[super::PullRequest { fork: true, ..pull_request(9, "main") }]);
+    world.pass();
+    world.sees(&[], &[]);
+    world.pass_asking(|_| Confirmation::Unavailable("timeout".to_owned()));
+    assert_eq!(world.life("pull-9-head").life, Life::Live);
+}
+
+#[test]
 fn a_branch_that_could_not_be_looked_for_is_not_called_missing() {
     let mut world = by_pull_request();
     world.sees(&[], &[pull_request(7, "feature/x")]);

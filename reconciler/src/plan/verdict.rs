@@ -111,7 +111,10 @@ fn untriggered(
     // An open pull request speaks for a branch that a fetch did not find, and an unknown one might be open.
     let speaks_for_it = listed.unwrap_or(!record.pull_requests.is_empty());
     let in_refs = repository.refs.known().map(|branches| branches.contains_key(&branch.branch));
-    if in_refs == Some(false) && !speaks_for_it && fork_number(&branch.branch).is_none() {
+    if in_refs == Some(false) && fork_number(&branch.branch).is_none() {
+        if speaks_for_it {
+            return Verdict::Doubt(branch_missing(branch));
+        }
         return bulk(Evidence::RefGone { branch: branch.branch.to_string() });
     }
     // By a plan's own words it lived without a pull request, so none that went unseen can be what keeps it.
@@ -120,6 +123,15 @@ fn untriggered(
         return bulk(Evidence::TriggerGone { commit: observed.config_commit.clone() });
     }
     Verdict::Doubt(pull_request_unknown(branch))
+}
+
+fn branch_missing(branch: &BranchIdentity) -> Problem {
+    let message = format!(
+        "the branch {} was not found, but a pull request of it is open or could not be looked at; push it again, or close \
+         the pull request",
+        branch.branch
+    );
+    problem("BranchMissing", message)
 }
 
 fn pull_request_unknown(branch: &BranchIdentity) -> Problem {
