@@ -94,35 +94,47 @@ fn named(station: &Station) -> String {
     version(&station.service, station.key.is_some())
 }
 
-/// A hop of that report, as a row.
-struct Step<'a> {
-    hop: &'a Hop,
-    report: &'a TraceReport,
+/// Hops that look the same.
+struct Step {
+    cells: [String; 5],
+    times: usize,
 }
 
-fn steps(report: &TraceReport) -> Vec<Step<'_>> {
-    report.hops.iter().map(|hop| Step { hop, report }).collect()
+/// The probe is sent several times: what came again is one step.
+fn steps(report: &TraceReport) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for hop in &report.hops {
+        let cells = cells(hop, report);
+        match steps.iter_mut().find(|step| step.cells == cells) {
+            Some(step) => step.times += 1,
+            None => steps.push(Step { cells, times: 1 }),
+        }
+    }
+    steps
 }
 
-impl Row for Step<'_> {
-    const HEAD: &'static [&'static str] = &["FROM", "TO", "REQUEST", "STATUS", "KEY IN"];
+impl Row for Step {
+    const HEAD: &'static [&'static str] = &["FROM", "TO", "REQUEST", "STATUS", "KEY IN", "TIMES"];
 
     fn cells(&self) -> Vec<String> {
-        let hop = self.hop;
-        let is_probe = hop.in_trace && hop.to.service == self.report.service;
-        let from = match &hop.from {
-            Some(from) => named(from),
-            None if is_probe => "the probe".to_owned(),
-            None => "not known".to_owned(),
-        };
-        let places = [(hop.in_tracestate, "tracestate"), (hop.in_baggage, "baggage")];
-        let mut key: Vec<_> = places.into_iter().filter_map(|(is, place)| is.then_some(place)).collect();
-        if key.is_empty() {
-            key.push(if hop.in_trace { "nothing" } else { "nothing, nor in the trace" });
-        }
-        let status = hop.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
-        vec![from, named(&hop.to), hop.request.clone(), status, key.join(", ")]
+        self.cells.iter().cloned().chain([self.times.to_string()]).collect()
     }
+}
+
+fn cells(hop: &Hop, report: &TraceReport) -> [String; 5] {
+    let is_probe = hop.in_trace && hop.to.service == report.service;
+    let from = match &hop.from {
+        Some(from) => named(from),
+        None if is_probe => "the probe".to_owned(),
+        None => "not known".to_owned(),
+    };
+    let places = [(hop.in_tracestate, "tracestate"), (hop.in_baggage, "baggage")];
+    let mut key: Vec<_> = places.into_iter().filter_map(|(is, place)| is.then_some(place)).collect();
+    if key.is_empty() {
+        key.push(if hop.in_trace { "nothing" } else { "nothing, nor in the trace" });
+    }
+    let status = hop.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+    [from, named(&hop.to), hop.request.clone(), status, key.join(", ")]
 }
 
 #[cfg(test)]
@@ -140,6 +152,7 @@ mod tests {
         };
         let (web, cart) = (station("web", Some("x-abc234")), station("cart", None));
         let hops = [
+            hop(json!(null), &web, json!(200), [true; 3]),
             hop(json!(null), &web, json!(200), [true; 3]),
             hop(json!(web), &cart, json!(null), [true, false, false]),
             hop(json!(cart), &web, json!(500), [false, false, true]),
@@ -174,11 +187,11 @@ mod tests {
                 "x: GET /a?b=1 of web answered 200",
                 "trace 4bf9, key x-abc234, seen by 2 routers",
                 "",
-                "FROM             TO               REQUEST    STATUS  KEY IN",
-                "the probe        web (branch)     GET / [2J  200     tracestate, baggage",
-                "web (branch)     cart (baseline)  GET / [2J  -       nothing",
-                "cart (baseline)  web (branch)     GET / [2J  500     baggage",
-                "not known        cart (baseline)  GET / [2J  200     nothing, nor in the trace",
+                "FROM             TO               REQUEST    STATUS  KEY IN                     TIMES",
+                "the probe        web (branch)     GET / [2J  200     tracestate, baggage        2",
+                "web (branch)     cart (baseline)  GET / [2J  -       nothing                    1",
+                "cart (baseline)  web (branch)     GET / [2J  500     baggage                    1",
+                "not known        cart (baseline)  GET / [2J  200     nothing, nor in the trace  1",
                 "",
                 "Dropped: The key was dropped in 2 places.",
                 "- cart drops it.",

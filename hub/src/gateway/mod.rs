@@ -58,6 +58,10 @@ pub(crate) async fn answer(
     };
     let client = Client { authority, peer, scheme: hub.settings.external_url.scheme() };
     match forward::forward(hub, &session, record, target, &client, request).await {
+        Ok(response) if html && pages::waits(response.headers()) => {
+            let status = hub.store.status(&record.identity.uid).await.ok().flatten();
+            page(hub, &pages::held(record, status.as_ref()), html)
+        }
         Ok(response) => {
             hub.metrics.preview_answered("app", response.status().as_u16());
             response

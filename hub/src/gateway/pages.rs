@@ -4,6 +4,7 @@ use super::Failure;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use lapdev_api::{
     record::EnvironmentRecord,
+    route,
     status::{EnvironmentStatus, Health, Phase},
 };
 use lapdev_tunnel::body::{self, Body};
@@ -92,6 +93,24 @@ pub(super) fn failed(record: &EnvironmentRecord, status: Option<&EnvironmentStat
             }
             Some(_) => Page::new(agents_status(*code), format!("{name} does not answer"), vec![sentence(cause)]),
         },
+    }
+}
+
+/// Whether an answer is a router's, which held the request in vain: for a browser a page says more, and looks again by
+/// itself.
+pub(super) fn waits(headers: &HeaderMap) -> bool {
+    headers.get(route::ERROR).is_some_and(|word| word == route::NOT_READY)
+}
+
+/// The router held the request until it had no more patience.
+pub(super) fn held(record: &EnvironmentRecord, status: Option<&EnvironmentStatus>) -> Page {
+    match status.filter(|status| status.phase != Phase::Ready) {
+        Some(status) => not_ready(record, status),
+        None => {
+            let line =
+                "Pods that should answer this are not ready. They may be starting, or being replaced.".to_owned();
+            Page::waiting(format!("{} is not ready", record.identity.name), vec![line])
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use lapdev_api::route;
 use lapdev_tunnel::body::{self, Body, BoxError};
 use std::{
     convert::Infallible,
@@ -72,6 +73,14 @@ async fn answer(name: &str, counts: Arc<Counts>, mut request: Request<Incoming>)
             *response.status_mut() = StatusCode::IM_A_TEAPOT;
             // An application may say this; it must not pass for the agent's word.
             response.headers_mut().insert("lapdev-error", "fake".parse().expect("legal"));
+            response
+        }
+        "/held" => {
+            let mut response = Response::new(body::full("cart (x-abc234) has no ready pod"));
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            for (name, value) in [("retry-after", "1"), (route::ERROR, route::NOT_READY)] {
+                response.headers_mut().insert(name, HeaderValue::from_static(value));
+            }
             response
         }
         "/heavy" => {

@@ -63,6 +63,46 @@ async fn a_request_reaches_the_service_of_its_path_and_says_whom_it_is_from() {
 }
 
 #[tokio::test]
+async fn a_branchs_preview_carries_its_key_and_nobody_elses() {
+    let (lab, agent, _) = served(Access::Public).await;
+    let branch = Environment { key: Some("x-abc234"), ..Environment::new('b', "x") };
+    shown(&lab, &agent, &branch).await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let request = get(&branch.host(), "/request")
+        .header("traceparent", parent)
+        .header("tracestate", "a=1,lapdev=evil")
+        .header("baggage", "%6Capdev=evil,user=1");
+    let seen = ask(&lab, request).await.text();
+    for line in [
+        "\ntracestate: lapdev=x-abc234,a=1",
+        "\nbaggage: lapdev=x-abc234,user=1\n",
+        &format!("\ntraceparent: {parent}\n"),
+    ] {
+        assert!(seen.contains(line), "{line}: {seen}");
+    }
+    let seen = ask(&lab, get(&branch.host(), "/request")).await.text();
+    assert!(seen.contains("\ntraceparent: 00-") && seen.contains("\ntracestate: lapdev=x-abc234"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_browser_waits_at_a_page_for_what_a_router_holds_back_and_a_program_gets_the_routers_answer() {
+    let (lab, agent, environment) = served(Access::Public).await;
+    let page = async || ask(&lab, get(&environment.host(), "/held").header("accept", "text/html")).await;
+    let answer = page().await;
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "5"));
+    assert!(
+        answer.text().contains("<h1>staging is not ready</h1>") && answer.text().contains("http-equiv"),
+        "{}",
+        answer.text()
+    );
+    agent.memory.outbox.status(environment.status(1, Phase::Failed, "cart: ImagePullBackOff"));
+    until("the pods' own reason", async || page().await.text().contains("Cart: ImagePullBackOff.")).await;
+    let program = ask(&lab, get(&environment.host(), "/held")).await;
+    assert_eq!((program.status.as_u16(), program.header("retry-after")), (503, "1"));
+    assert_eq!(program.text(), "cart (x-abc234) has no ready pod");
+}
+
+#[tokio::test]
 async fn a_link_becomes_a_cookie_and_opens_one_host_only() {
     let (lab, agent, environment) = served(Access::Organization).await;
     let other = Environment { access: Access::Organization, ..Environment::new('b', "other") };

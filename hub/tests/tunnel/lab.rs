@@ -2,13 +2,16 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use lapdev_agent::tunnel::{self, Accept, Cluster, DialRefused, Outbox, ReceivedBundle, TunnelSettings, TunnelState};
+use lapdev_agent::tunnel::{
+    self, Accept, Cluster, DialRefused, Outbox, ReceivedBundle, TraceRefused, TunnelSettings, TunnelState,
+};
 use lapdev_api::{
-    bundle::{Bundle, BundleNamespace, DialTarget, Identity, Target},
+    bundle::{BranchIdentity, Bundle, BundleNamespace, DialTarget, Identity, Target},
     digest::Digest,
     kinds::{self, Access, EnvironmentType, Port},
     name::{ControlPlaneId, Generation, Uid},
     record::{EnvironmentRecord, Evidence, Life, PreviewRecord},
+    route::{TraceReport, TraceRequest},
     status::{EnvironmentStatus, Phase},
     wire::{Assignment, ClusterPolicy, Held, Inventory, InventoryItem},
 };
@@ -162,6 +165,8 @@ pub struct Environment {
     pub access: Access,
     pub routes: Vec<(String, DialTarget)>,
     pub objects: Vec<Value>,
+    /// Of a Branch.
+    pub key: Option<&'static str>,
 }
 
 impl Environment {
@@ -170,7 +175,15 @@ impl Environment {
         let uid = letter.to_string().repeat(16).parse().expect("legal");
         let objects = vec![json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}})];
         let routes = vec![("/".to_owned(), target("web"))];
-        Self { uid, name: name.to_owned(), cluster: "dev".to_owned(), access: Access::Public, routes, objects }
+        Self {
+            uid,
+            name: name.to_owned(),
+            cluster: "dev".to_owned(),
+            access: Access::Public,
+            routes,
+            objects,
+            key: None,
+        }
     }
 
     pub fn host(&self) -> String {
@@ -181,9 +194,15 @@ impl Environment {
         Identity {
             uid: self.uid.clone(),
             name: self.name.parse().expect("legal"),
-            environment_type: EnvironmentType::Shared,
+            environment_type: if self.key.is_some() { EnvironmentType::Branch } else { EnvironmentType::Shared },
             catalog: "shop".parse().expect("legal"),
-            branch: None,
+            branch: self.key.map(|key| BranchIdentity {
+                key: key.parse().expect("legal"),
+                base: "staging".parse().expect("legal"),
+                repository_id: "42".parse().expect("legal"),
+                repository: "acme/shop".parse().expect("legal"),
+                branch: "feature/x".parse().expect("legal"),
+            }),
         }
     }
 
@@ -255,6 +274,9 @@ pub struct Memory {
     pub received: Mutex<Vec<Digest>>,
     pub begun: Mutex<Vec<ClusterPolicy>>,
     pub outbox: Outbox,
+    /// What a probe brings; none is a refusal.
+    pub trace: Mutex<Option<TraceReport>>,
+    pub traced: Mutex<Vec<TraceRequest>>,
     /// While locked, assignments wait: an agent that makes no progress.
     pub assigning: tokio::sync::Mutex<()>,
 }
@@ -332,6 +354,12 @@ impl Cluster for Memory {
         };
         let held = self.held.lock().expect("sound").values().map(item).collect();
         Ok(Inventory { held, orphans: vec![] })
+    }
+
+    async fn trace(&self, request: &TraceRequest) -> Result<TraceReport, TraceRefused> {
+        self.traced.lock().expect("sound").push(request.clone());
+        let report = self.trace.lock().expect("sound").clone();
+        report.ok_or_else(|| TraceRefused::Unavailable("no router of namespace shop is ready".to_owned()))
     }
 
     async fn resolve(&self, uid: &Uid, target: &DialTarget) -> Result<SocketAddr, DialRefused> {

@@ -11,3 +11,4 @@ mod relay;
 mod session;
 mod streams;
 mod sync;
+mod trace;

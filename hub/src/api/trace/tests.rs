@@ -66,6 +66,9 @@ fn who_was_given_the_key_and_called_without_it_is_blamed_and_nobody_else() {
     for (hops, outcome, expected) in [
         (&[">web*:tsb"][..], Alone, vec![]),
         (&[">web*:tsb", "web*>api:tsb", "api>cart*:tsb"], Passed, vec![]),
+        // A probe is sent several times.
+        (&[">web*:tsb", ">web*:tsb"], Alone, vec![]),
+        (&[">web*:tsb", "web*>api:tsb", ">web*:tsb", "web*>api:tsb"], Passed, vec![]),
         // It calls without it, and what is behind it cannot know better.
         (&[">web*:tsb", "web*>api:t", "api>cart:t"], Dropped, vec![format!("web (branch): {both} to api")]),
         (

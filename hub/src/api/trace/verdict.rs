@@ -70,10 +70,11 @@ struct Sent<'a> {
 /// The hops by who was given the key and who sent what.
 #[derive(Default)]
 struct Way<'a> {
-    /// The probe itself, as the first router saw it.
-    entry: Option<&'a Hop>,
-    /// Every other hop that belongs to the probe: by its trace or its key.
-    others: usize,
+    /// Whether a router saw the probe itself, and whether it saw it without its key.
+    entered: bool,
+    entered_without: bool,
+    /// Who called whom besides, in the probe's trace or with its key. A probe is sent several times, so hops come again.
+    calls: BTreeSet<(Option<&'a Station>, &'a Station)>,
     given: BTreeMap<&'a Station, Carried>,
     /// Who was also called without it, in the probe's trace.
     denied: BTreeSet<&'a Station>,
@@ -93,11 +94,14 @@ impl<'a> Way<'a> {
             } else if hop.in_trace {
                 way.denied.insert(&hop.to);
             }
-            if way.entry.is_none() && is_entry(report, hop) {
-                way.entry = Some(hop);
+            if is_entry(report, hop) {
+                way.entered = true;
+                way.entered_without |= !carried.any();
                 continue;
             }
-            way.others += usize::from(carried.any() || hop.in_trace);
+            if carried.any() || hop.in_trace {
+                way.calls.insert((hop.from.as_ref(), &hop.to));
+            }
             let sent = match &hop.from {
                 Some(from) => way.senders.entry(from).or_default(),
                 None => &mut way.nobody,
@@ -108,7 +112,7 @@ impl<'a> Way<'a> {
                 (false, false) => sent.stray.push(hop),
             }
         }
-        if way.entry.is_none() {
+        if !way.entered {
             way.given.extend(reached_directly(report));
         }
         way
@@ -137,7 +141,7 @@ fn losses(report: &TraceReport, way: &Way<'_>) -> Vec<Loss> {
     if !way.nobody.without.is_empty() {
         losses.push(nobodys(report, way));
     }
-    if way.entry.is_some_and(|hop| !Carried::by(hop).any()) {
+    if way.entered_without {
         losses.insert(0, on_the_way_in(report));
     }
     losses
@@ -239,7 +243,7 @@ fn outcome(report: &TraceReport, way: &Way<'_>, losses: &[Loss]) -> Outcome {
         Outcome::Dropped
     } else if report.status.is_none() {
         Outcome::Failed
-    } else if way.others == 0 {
+    } else if way.calls.is_empty() {
         Outcome::Alone
     } else {
         Outcome::Passed
@@ -251,7 +255,7 @@ fn message(report: &TraceReport, way: &Way<'_>, outcome: Outcome, losses: &[Loss
     let status = report.status.map_or_else(String::new, |status| format!(" answered {status} and"));
     match outcome {
         Outcome::Passed => {
-            format!("The key reached every service that {service} brought into it: {}.", calls(way.others))
+            format!("The key reached every service that {service} brought into it: {}.", calls(way.calls.len()))
         }
         Outcome::Alone => format!(
             "{service}{status} called no routed Service, so this path shows nothing. Try one that makes it call others."
@@ -273,7 +277,7 @@ fn calls(count: usize) -> String {
 
 fn notes(report: &TraceReport, way: &Way<'_>, losses: &[Loss]) -> Vec<String> {
     let mut notes = Vec::new();
-    if way.entry.is_none() && report.status.is_some() {
+    if !way.entered && report.status.is_some() {
         notes.push(match report.routers {
             0 => "No router was asked, so nothing of its way was seen: see `lapdev explain` of the base.".to_owned(),
             _ => format!("No router saw the probe reach {}: that Service is not routed.", report.service),
