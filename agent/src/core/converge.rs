@@ -135,6 +135,8 @@ impl Core {
                 self.route(held, work).await?;
             }
         }
+        // What waited is changed by this version, not put back.
+        let fresh = fresh || !work.held.is_empty();
         for stage in self.switch(held, order, work).await? {
             let services = stage.iter().any(|object| object.id.kind == "Service");
             self.apply_stage(marks, stage, fresh, work).await?;

@@ -4,15 +4,20 @@ use crate::{
     lab::{Agent, LIMIT, Outcome, settled},
     objects::{branch, config_map, deployment, service, shared, workload},
 };
-use lapdev_agent::tunnel::{Accept, Cluster as _};
+use lapdev_agent::tunnel::{Accept, Cluster as _, TraceRefused};
 use lapdev_api::{
     bundle::Bundle,
     name::Generation,
-    route::{ROUTER, RoutingTable},
+    route::{ADMIN_PORT, ROUTER, RoutingTable, TraceRequest, Traffic},
     status::Phase,
 };
-use lapdev_tests::stage::{Error, until, within};
+use lapdev_tests::stage::{Error, Program, until, within};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    process::{Child, Command},
+};
 
 const KEY: &str = "x-abc234";
 
@@ -227,5 +232,98 @@ async fn what_is_routed_is_put_back_and_only_then_leaves_the_table() -> Outcome 
     let version = |object: &Value| object["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse::<u64>().ok());
     assert!(version(&web) < version(&table), "the Service first");
     agent.until_missing("service web--baseline -n lapdev-env-back").await?;
+    agent.stop().await.map(drop)
+}
+
+/// A real router as a process, behind the pod that the API cluster has for it but no node runs.
+struct Router(Child);
+
+impl Router {
+    const ADDRESS: &str = "127.0.66.2";
+
+    /// Starts it under its own ServiceAccount, and says of its pod what a kubelet would.
+    async fn start(agent: &Agent, namespace: &str) -> Result<Self, Error> {
+        let kubeconfig = agent.cluster.service_account_kubeconfig(namespace, ROUTER).await?;
+        let mut command = Command::new(Program::Router.path()?);
+        command.env("KUBECONFIG", &kubeconfig).env("NAMESPACE", namespace).env("LAPDEV_LISTEN_ADDRESS", Self::ADDRESS);
+        let mut router = Self(command.kill_on_drop(true).spawn()?);
+        until("the router is ready", LIMIT, async || {
+            within(router.0.try_wait()?.is_none(), "it ended")?;
+            within(ask(ADMIN_PORT, "/readyz", "").await?.starts_with("HTTP/1.1 200"), "not yet")
+        })
+        .await?;
+        let pods = format!("pods -n {namespace} -l lapdev.dev/router=true");
+        agent.until_object(&pods, |pods| pods["items"].as_array().is_some_and(|pods| pods.len() == 1)).await?;
+        let pod = agent.get(&pods).await?["items"][0]["metadata"]["name"].clone();
+        let conditions = json!([{"type": "Ready", "status": "True"}]);
+        let address = json!({"podIP": Self::ADDRESS, "podIPs": [{"ip": Self::ADDRESS}], "conditions": conditions});
+        let status = json!({"status": address}).to_string();
+        let pod = pod.as_str().ok_or("a pod has a name")?;
+        let patch = ["patch", "pod", pod, "-n", namespace, "--subresource=status", "-p", &status];
+        agent.cluster.kubectl(&patch, "").await?;
+        Ok(router)
+    }
+
+    async fn signal(&self, name: &str) -> Outcome {
+        let pid = self.0.id().ok_or("it ended")?.to_string();
+        let sent = Command::new("kill").args([name, &pid]).status().await?;
+        within(sent.success(), name)
+    }
+}
+
+/// One request of the router, and all of its answer.
+async fn ask(port: u16, path: &str, headers: &str) -> Result<String, Error> {
+    let mut stream = TcpStream::connect((Router::ADDRESS, port)).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    tokio::time::timeout(LIMIT, stream.read_to_string(&mut answer)).await??;
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn a_router_that_listens_has_the_service_switched_counts_and_is_waited_for() -> Outcome {
+    let agent = Agent::start('6').await?;
+    let namespace = "lapdev-env-router";
+    let old = shared('6', "router", vec![deployment("web", "web:1", 1), service("web")]);
+    let uid = &old.environment.uid;
+    agent.publish_and_wait(1, &old).await?;
+    let mut new = routed_shop('6', "router");
+    let router =
+        new.objects.iter_mut().find(|object| object["kind"] == "Deployment" && object["metadata"]["name"] == ROUTER);
+    router.ok_or("a router")?["metadata"]["annotations"]["lapdev.dev/hold-seconds"] = "1".into();
+    agent.publish(2, &new).await?;
+    agent.until(uid, |status| status.message.contains("no router is ready")).await?;
+    let beside = beside(&new);
+    let branch = &beside.environment.uid;
+    agent.publish_and_wait(1, &beside).await?;
+
+    let router = Router::start(&agent, namespace).await?;
+    agent.until_object(&format!("service web -n {namespace}"), |web| web["spec"]["selector"]["app"].is_null()).await?;
+    agent
+        .until(uid, |status| status.applied == Some(new.clone().canonical().digest()) && status.notices.is_empty())
+        .await?;
+    let late = |notice: &String| notice.contains("connections to Service web that were opened before 20");
+    agent.until(branch, |status| status.notices.iter().any(late)).await?;
+
+    // No pod of the branch runs, so it is the router that answers, once it has held the request.
+    let answer = ask(11_000, "/", &format!("tracestate: lapdev={KEY}\r\n")).await?;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let counted = Traffic { service: "web".into(), branch: true, requests: 1, errors: 1 };
+    agent.until(branch, |status| status.traffic == [counted.clone()]).await?;
+
+    // What is neither routed nor declared is not dialled.
+    let request = TraceRequest { uid: branch.clone(), service: Some("db".into()), path: "/".into() };
+    assert!(matches!(agent.core.trace(&request).await, Err(TraceRefused::NotAllowed(_))));
+
+    // A router that does not follow yet keeps the branch's Service alive after its key left the table.
+    router.signal("-STOP").await?;
+    agent.core.tombstone(branch, Generation(2), "branch x is gone").await;
+    until_table(&agent, &new, |table| table.branches.is_empty()).await?;
+    let words = format!("service web--{KEY} -n {namespace}");
+    assert!(agent.get(&words).await?["metadata"].get("deletionTimestamp").is_none(), "deleted before routers knew");
+    router.signal("-CONT").await?;
+    agent.until_gone(branch).await?;
+    agent.until_missing(&words).await?;
     agent.stop().await.map(drop)
 }
