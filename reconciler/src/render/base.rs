@@ -5,6 +5,7 @@ use super::{
     scope,
 };
 use crate::render::{
+    network_policies::namespace_labels,
     object::{is_workload, name},
     routed::Routed,
 };
@@ -34,11 +35,12 @@ pub fn base(
     let mut reasons: Vec<Reason> =
         objects.iter().filter(|object| is_workload(object)).map(|object| reason(name(object), changes)).collect();
     note_digests(&mut objects);
-    let routed = match context.identity.environment_type {
-        EnvironmentType::Shared => routed::choose(&objects, catalog, run),
+    let namespace = namespace_labels(&context.namespace, &context.control_plane);
+    let mut routed = match context.identity.environment_type {
+        EnvironmentType::Shared => routed::choose(&objects, catalog, run, &namespace),
         EnvironmentType::Personal | EnvironmentType::Branch => Routed::default(),
     };
-    routed.apply(&mut objects, &context.router)?;
+    routed.apply(&mut objects, &context.router, &namespace)?;
     reasons.extend(routed.reasons);
     objects.iter_mut().for_each(|object| labels::put(object, context, BASELINE));
     let (services, none) = (service_names(source), BTreeSet::new());

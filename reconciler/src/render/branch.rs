@@ -9,7 +9,7 @@ use super::{
     choose::Chosen,
     config_maps, finish,
     image::{self, TagCommits},
-    labels,
+    labels, network_policies,
     object::{Sourced, containers_mut, kind, name, pod_template_mut, set_variable, text},
     overrides, previews, routed, scope, services,
 };
@@ -70,7 +70,8 @@ pub fn branch(source: &BranchSource<'_>, context: &Context) -> Result<Rendered, 
     objects.iter_mut().for_each(|object| labels::put(object, context, key));
 
     let copied: BTreeSet<String> = services.keys().map(|service| (*service).to_owned()).collect();
-    let known = previews::Known { copied: &copied, base: &service_names(source.base), routed: &source.routed()? };
+    let known =
+        previews::Known { copied: &copied, base: &service_names(source.base), routed: &source.routed(context)? };
     let (previews, problems) = previews::previews(source.catalog, context, known);
     let namespace = BundleNamespace { name: context.namespace.clone(), owned: false };
     let services = copied.iter().map(|service| compose(service, key)).collect();
@@ -88,8 +89,10 @@ impl<'a> BranchSource<'a> {
 
     /// The Services that the base routes whatever its branches are. One that is routed on account of branches may not be
     /// taken over yet.
-    fn routed(&self) -> Result<BTreeSet<String>, RenderError> {
-        Ok(routed::choose(&self.overridden(self.base)?, self.catalog, &BTreeSet::new()).services.into_keys().collect())
+    fn routed(&self, context: &Context) -> Result<BTreeSet<String>, RenderError> {
+        let namespace = network_policies::namespace_labels(&context.namespace, &context.control_plane);
+        let base = self.overridden(self.base)?;
+        Ok(routed::choose(&base, self.catalog, &BTreeSet::new(), &namespace).services.into_keys().collect())
     }
 
     fn overridden(&self, source: &[Sourced]) -> Result<Vec<Value>, RenderError> {

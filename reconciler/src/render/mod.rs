@@ -11,6 +11,7 @@ mod config_maps;
 mod error;
 mod image;
 mod labels;
+mod network_policies;
 mod object;
 mod overrides;
 mod previews;

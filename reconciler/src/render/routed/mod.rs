@@ -10,7 +10,7 @@ mod service;
 mod tests;
 
 use super::{
-    RenderError, RouterSettings,
+    RenderError, RouterSettings, network_policies,
     object::{group, is_workload, kind, name},
     selector, services,
 };
@@ -45,8 +45,13 @@ pub(crate) fn run_by<'a>(
     services.filter(is_run).map(str::to_owned).collect()
 }
 
-/// Chooses. `run` are Services that living branches run, mapped or not.
-pub(super) fn choose(objects: &[Value], catalog: &AppCatalog, run: &BTreeSet<String>) -> Routed {
+/// Chooses. `run` are Services that living branches run, mapped or not; `namespace` the labels that it surely has.
+pub(super) fn choose(
+    objects: &[Value],
+    catalog: &AppCatalog,
+    run: &BTreeSet<String>,
+    namespace: &selector::Labels,
+) -> Routed {
     let mut routed = Routed::default();
     let all = service::by_name(objects);
     let mut wanted: BTreeMap<&str, &Value> = BTreeMap::new();
@@ -73,7 +78,21 @@ pub(super) fn choose(objects: &[Value], catalog: &AppCatalog, run: &BTreeSet<Str
         }
     }
     routed.services = with_ports(&wanted);
-    routed
+    // Without one the others may have other router ports, so it is looked at again.
+    loop {
+        let refused = network_policies::refused(objects, &routed.services, namespace);
+        if refused.is_empty() {
+            return routed;
+        }
+        wanted.retain(|named, _| !refused.contains_key(*named));
+        routed.services = with_ports(&wanted);
+        routed.problems.extend(refused.into_iter().map(|(named, why)| not_routed(&named, &why)));
+    }
+}
+
+fn not_routed(service: &str, why: &str) -> Problem {
+    let message = format!("Service {service} is not routed, so requests to it reach no branch: {why}");
+    Problem { reason: "NotRouted".to_owned(), message }
 }
 
 /// The workload that a Service leads to; a mapped one, if there is one.
@@ -101,11 +120,17 @@ fn with_ports(wanted: &BTreeMap<&str, &Value>) -> BTreeMap<String, RoutedService
 
 impl Routed {
     /// Makes it so among the base's objects, which have no labels of ours yet.
-    pub fn apply(&self, objects: &mut Vec<Value>, settings: &RouterSettings) -> Result<(), RenderError> {
+    pub fn apply(
+        &mut self,
+        objects: &mut Vec<Value>,
+        settings: &RouterSettings,
+        namespace: &selector::Labels,
+    ) -> Result<(), RenderError> {
         if self.services.is_empty() {
             return Ok(());
         }
         self.check_names(objects)?;
+        self.problems.extend(network_policies::translate(objects, &self.services, namespace));
         let mut originals = Vec::new();
         for object in objects.iter_mut().filter(|object| kind(object) == "Service" && group(object).is_empty()) {
             if let Some(routed) = self.services.get(name(object)) {

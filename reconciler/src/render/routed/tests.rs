@@ -1,6 +1,6 @@
 //! Which Services are routed and what they become. The shop's Services as they are found in the wild.
 
-use super::*;
+use super::{selector::Labels, *};
 use lapdev_api::{
     kinds::{Source, Sync, WorkloadRule},
     route::RoutedPort,
@@ -47,14 +47,18 @@ fn run(names: &[&str]) -> BTreeSet<String> {
 
 /// Routes these objects, `web` being mapped.
 fn applied(objects: &[Value]) -> (Routed, Vec<Value>) {
-    let routed = choose(objects, &catalog(&["web"]), &BTreeSet::new());
+    let mut routed = choose(objects, &catalog(&["web"]), &BTreeSet::new());
     let mut objects = objects.to_vec();
-    routed.apply(&mut objects, &RouterSettings::default()).expect("no name is taken");
+    routed.apply(&mut objects, &RouterSettings::default(), &Labels::new()).expect("no name is taken");
     (routed, objects)
 }
 
 fn find<'o>(objects: &'o [Value], of: &str, named: &str) -> &'o Value {
     objects.iter().find(|object| kind(object) == of && name(object) == named).expect("it is there")
+}
+
+fn choose(objects: &[Value], catalog: &AppCatalog, run: &BTreeSet<String>) -> Routed {
+    super::choose(objects, catalog, run, &Labels::new())
 }
 
 fn names(routed: &Routed) -> Vec<&str> {
@@ -79,13 +83,13 @@ fn two_services_of_one_workload_on_one_port_have_router_ports_of_their_own() {
         ),
         service("emailservice", "emailservice", json!({"ports": [{"name": "grpc", "port": 5000, "targetPort": 8080}]})),
     ];
-    let routed = choose(&boutique, &catalog(&["frontend", "emailservice"]), &BTreeSet::new());
+    let mut routed = choose(&boutique, &catalog(&["frontend", "emailservice"]), &BTreeSet::new());
     assert_eq!(names(&routed), ["emailservice", "frontend", "frontend-external"]);
     let ports: BTreeSet<u16> = routed.services.values().flat_map(|service| &service.ports).map(|p| p.listen).collect();
     assert_eq!(ports.len(), 3);
 
     let mut objects = boutique.to_vec();
-    routed.apply(&mut objects, &RouterSettings::default()).expect("no name is taken");
+    routed.apply(&mut objects, &RouterSettings::default(), &Labels::new()).expect("no name is taken");
     let external = find(&objects, "Service", "frontend-external");
     let port = &external["spec"]["ports"][0];
     assert_eq!(external["spec"]["type"], "LoadBalancer");
@@ -192,8 +196,8 @@ fn a_long_name_of_a_branchs_copy_is_known_again() {
 #[test]
 fn a_name_that_the_original_needs_is_refused() {
     let objects = [workload("web"), service("web", "web", one_port()), service("web--baseline", "db", one_port())];
-    let routed = choose(&objects, &catalog(&["web"]), &BTreeSet::new());
-    let error = routed.apply(&mut objects.to_vec(), &RouterSettings::default()).expect_err("taken");
+    let mut routed = choose(&objects, &catalog(&["web"]), &BTreeSet::new());
+    let error = routed.apply(&mut objects.to_vec(), &RouterSettings::default(), &Labels::new()).expect_err("taken");
     assert!(error.to_string().starts_with("Service web--baseline has the name"), "{error}");
 }
 
