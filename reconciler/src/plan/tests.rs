@@ -354,6 +354,22 @@ fn an_open_pull_request_is_never_evidence_of_its_end() {
 }
 
 #[test]
+fn a_file_that_is_gone_does_not_take_along_what_a_pull_request_may_still_ask_for() {
+    let mut config = shop(vec![pull_requests()]);
+    declare(&mut config, "fx", branch_file("feature/x"));
+    let mut world = World::new(config);
+    world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x")]);
+    world.pass();
+    world.config.environments.remove(&name("fx"));
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass_asking(|_| Confirmation::Unavailable("timeout".to_owned()));
+    assert_eq!((&world.life("fx").life, problems(world.life("fx"))), (&Life::Live, vec!["PullRequestUnknown"]));
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    assert_eq!(*evidence(world.life("fx")), Evidence::FileGone { commit: commit(0xc0) });
+}
+
+#[test]
 fn a_base_stays_until_its_last_branch_is_gone() {
     let mut world = by_pull_request();
     world.config.environments.remove(&name("staging"));
@@ -402,6 +418,25 @@ fn a_mass_deletion_is_held_and_released_by_name_of_the_config_commit() {
     world.limits.release_deletions_at = Some(released);
     assert_eq!(world.pass().held, None);
     assert_eq!(world.ledger.iter().filter(|record| is_closing(record)).count(), 4);
+}
+
+#[test]
+fn those_that_wait_do_not_make_a_mass_deletion_look_small() {
+    let mut config = shop(vec![branches("feature/**")]);
+    let catalog = config.catalogs.get_mut(&name("shop")).expect("there");
+    catalog.value.branch_environments.as_mut().expect("it has some").limit = 3;
+    let mut world = World::new(config);
+    let names: Vec<String> = (10..30).map(|n| format!("feature/{n}")).collect();
+    let seen: Vec<(&str, u64)> = names.iter().zip(2..).map(|(branch, head)| (branch.as_str(), head)).collect();
+    world.sees(&seen, &[]);
+    world.pass();
+    let live = |world: &World| world.ledger.iter().filter(|record| record.life == Life::Live).count();
+    assert_eq!((live(&world), world.ledger.len()), (4, 21));
+    let gone = |branch: &str| world.life(&branch.replace('/', "-")).life == Life::Live;
+    let left: Vec<(&str, u64)> = seen.iter().copied().filter(|(branch, _)| !gone(branch)).collect();
+    world.sees(&left, &[]);
+    let plan = world.pass();
+    assert_eq!((plan.held.map(|held| held.environments.len()), live(&world)), (Some(3), 4));
 }
 
 #[test]
