@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn view(verdict: serde_json::Value) -> TraceView {
+    fn view(verdict: &serde_json::Value) -> TraceView {
         let station = |service: &str, key: Option<&str>| json!({ "service": service, "key": key });
         let hop = |from, to, status, [in_trace, in_tracestate, in_baggage]: [bool; 3]| {
             json!({
@@ -175,7 +175,7 @@ mod tests {
                 "language": language, "advice": if by.is_some() { vec!["one", "two"] } else { vec![] },
             })
         };
-        let view = view(json!({
+        let view = view(&json!({
             "outcome": "Dropped", "message": "The key was dropped in 2 places.",
             "passedOnBy": [{ "service": "web", "key": "x-abc234" }],
             "losses": [loss(Some("cart"), "cart drops it.", Some("Go")), loss(None, "Somebody drops it.", None)],
@@ -211,7 +211,7 @@ mod tests {
             "by": null, "certain": true, "lost": [], "towards": [], "message": "It is lost.", "language": null,
             "advice": ["Go: one"],
         });
-        let view = view(json!({
+        let view = view(&json!({
             "outcome": "Dropped", "message": "It is lost.", "passedOnBy": [], "losses": [loss], "notes": [],
         }));
         let text = text(&view, "/");
