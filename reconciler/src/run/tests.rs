@@ -1,5 +1,7 @@
 //! The loop with real git repositories, a real store and a forge in memory.
 
+mod late;
+
 use super::{Reconciler, Settings};
 use crate::git::RepositoryUrl;
 use async_trait::async_trait;

@@ -295,6 +295,26 @@ fn an_environment_may_hold_only_what_it_can_own() {
             ),
             &[],
         ),
+        (
+            object("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: lapdev-router-2}\n"),
+            &[
+                "apps/shop/z.yaml:1:1: Deployment `lapdev-router-2` has a name that begins with `lapdev-router`, which is the router's own; expected another name",
+            ],
+        ),
+        (
+            object("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: lapdev-routes}\n"),
+            &[
+                "apps/shop/z.yaml:1:1: ConfigMap `lapdev-routes` has the name of the routing table, which is the router's own; expected another name",
+            ],
+        ),
+        (
+            object(
+                "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {selector: {lapdev.dev/router: 'true'}}\n",
+            ),
+            &[
+                "apps/shop/z.yaml:1:1: Service `a` carries the label `lapdev.dev/router`, which is the router's own; expected none",
+            ],
+        ),
     ];
     assert_rows(&rows);
     let messages = messages(&object("apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: a-}\n"));
