@@ -43,7 +43,9 @@ async fn online_boutique_runs_shared_and_a_branch_adds_the_one_workload_that_it_
         let inventory = format!("ConfigMap/{NAMESPACE}/lapdev-<{name}>");
         let wanted: BTreeSet<_> = wanted.into_iter().chain([inventory]).collect();
         within(added == wanted, format!("added {added:?}, wanted {wanted:?}"))?;
-        within(base.iter().all(|(name, object)| live.get(name) == Some(object)), "the branch touched its base")?;
+        let touched: Vec<_> = base.iter().filter(|(name, object)| live.get(*name) != Some(*object)).collect();
+        let table = format!("ConfigMap/{NAMESPACE}/lapdev-routes");
+        within(touched.iter().all(|(name, _)| **name == table), format!("the branch touched its base: {touched:?}"))?;
 
         forge::close_pull(&theatre.github, number)?;
         gone(theatre, &name, &uid).await?;
