@@ -10,6 +10,7 @@ use crate::{
     apply::apply_object,
     drift::Fingerprint,
     object::{Desired, Marks, ObjectId, Standing, label},
+    observe::Observed,
     registry::Environment,
     routes::{self, Base, Branch, Contributions, RoutesError, Settings, Since},
 };
@@ -110,7 +111,8 @@ impl Core {
         if is_base {
             self.tables.forget(namespace);
         } else {
-            table.state().put(uid, Contribution::Nothing);
+            // Less always fits.
+            drop(table.state().take(uid, Contribution::Nothing));
         }
     }
 
@@ -172,17 +174,18 @@ impl Core {
         if written.as_ref().is_some_and(|written| written.digest == content.digest && stands(written)) {
             return Ok(());
         }
-        let drifted = written.as_ref().is_some_and(|written| !stands(written));
         let desired = Desired::read(&routes::render(namespace, &marks, &content.json, &since)).expect("it is named");
-        let known = written.and_then(|written| written.uid);
+        let known = written.as_ref().and_then(|written| written.uid.clone());
         let applied = apply_object(&self.api, &marks, &desired, known.as_deref()).await;
         let applied = applied.map_err(|error| self.sort_out(error))?;
-        table.state().written = Some(Written::of(&applied.metadata, content.digest));
+        let now = Written::of(&applied.metadata, content.digest);
+        let what = written.and_then(|before| drift(&before, self.index.get(&id).as_deref(), &now));
+        table.state().written = Some(now);
         self.index.applied(&id, applied.metadata);
         work.drift.extend(applied.notices);
-        if drifted {
-            tracing::info!(object = %id, "put back");
-            work.drift.insert(format!("{id} had changed; put back"));
+        if let Some(what) = what {
+            tracing::info!(object = %id, what, "put back");
+            work.drift.insert(format!("{id} {what}; put back"));
         }
         Ok(())
     }
@@ -277,6 +280,15 @@ fn contribution(
     };
     let marks = Marks { control_plane: control_plane.clone(), uid: held.identity.uid.clone() };
     Ok(Contribution::Base(Base { marks, settings, desired, standing }))
+}
+
+/// What became of the ConfigMap between two writes of ours.
+fn drift(before: &Written, seen: Option<&Observed>, now: &Written) -> Option<&'static str> {
+    match seen {
+        _ if before.uid != now.uid => Some("was gone"),
+        Some(seen) if seen.fingerprint != before.fingerprint => Some("had changed"),
+        _ => None,
+    }
 }
 
 impl Tables {
