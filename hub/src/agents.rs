@@ -1,10 +1,12 @@
 //! The agents that are connected now: at most one session for each cluster, the one of the highest epoch.
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body_util::{BodyExt, Limited};
 use hyper::{body::Incoming, client::conn::http2::SendRequest};
 use lapdev_api::{name::ClusterName, wire::close};
 use lapdev_tunnel::{
-    body::Body,
+    body::{Body, BoxError},
     h2::MAX_FORWARDS,
     link::{Closer, NORMAL},
 };
@@ -43,6 +45,13 @@ impl Session {
         let mut requests = self.requests.clone();
         requests.ready().await?;
         requests.send_request(request).await
+    }
+
+    /// Sends one request and reads the whole answer, which must not have more than `most` bytes.
+    pub(crate) async fn ask(&self, request: Request<Body>, most: usize) -> Result<Response<Bytes>, BoxError> {
+        let (parts, body) = self.send(request).await?.into_parts();
+        let bytes = Limited::new(body, most).collect().await?.to_bytes();
+        Ok(Response::from_parts(parts, bytes))
     }
 }
 

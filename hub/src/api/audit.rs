@@ -4,7 +4,6 @@ use super::answers::Failure;
 use crate::{agents::Session, hub::Hub, sync};
 use futures_util::future::join_all;
 use http::Method;
-use http_body_util::{BodyExt, Limited};
 use jiff::{SignedDuration, Timestamp};
 use lapdev_api::{
     name::ClusterName,
@@ -52,14 +51,11 @@ pub(super) async fn audit(hub: &Hub) -> Result<AuditReport, Failure> {
 async fn ask(session: &Session) -> Result<Inventory, String> {
     let asked = async {
         let request = sync::request(Method::GET, INVENTORY_PATH, body::empty());
-        let response = session.send(request).await.map_err(|error| error.to_string())?;
-        let status = response.status();
-        let bytes = Limited::new(response.into_body(), MAX_INVENTORY).collect().await;
-        let bytes = bytes.map_err(|error| error.to_string())?.to_bytes();
-        if !status.is_success() {
-            return Err(String::from_utf8_lossy(&bytes).trim().to_owned());
+        let answer = session.ask(request, MAX_INVENTORY).await.map_err(|error| error.to_string())?;
+        if !answer.status().is_success() {
+            return Err(String::from_utf8_lossy(answer.body()).trim().to_owned());
         }
-        serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+        serde_json::from_slice(answer.body()).map_err(|error| error.to_string())
     };
     tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err("its agent did not answer in time".to_owned()))
 }

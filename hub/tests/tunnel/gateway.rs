@@ -19,11 +19,6 @@ use lapdev_store::Publication;
 use lapdev_tunnel::body;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-async fn shown(lab: &Lab, agent: &Agent, environment: &Environment) {
-    let digest = lab.publish(environment, 1).await;
-    until("the bundle", async || agent.memory.holds(&environment.uid, digest)).await;
-}
-
 async fn served(access: Access) -> (Lab, Agent, Environment) {
     let lab = Lab::start().await;
     let mut agent = lab.agent("dev").await;
@@ -33,7 +28,7 @@ async fn served(access: Access) -> (Lab, Agent, Environment) {
     }
     let mut environment = Environment { access, ..Environment::new('a', "staging") };
     environment.routes.push(("/api".to_owned(), target("api")));
-    shown(&lab, &agent, &environment).await;
+    lab.show(&agent, &environment).await;
     (lab, agent, environment)
 }
 
@@ -66,7 +61,7 @@ async fn a_request_reaches_the_service_of_its_path_and_says_whom_it_is_from() {
 async fn a_branchs_preview_carries_its_key_and_nobody_elses() {
     let (lab, agent, _) = served(Access::Public).await;
     let branch = Environment { key: Some("x-abc234"), ..Environment::new('b', "x") };
-    shown(&lab, &agent, &branch).await;
+    lab.show(&agent, &branch).await;
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let request = get(&branch.host(), "/request")
         .header("traceparent", parent)
@@ -106,7 +101,7 @@ async fn a_browser_waits_at_a_page_for_what_a_router_holds_back_and_a_program_ge
 async fn a_link_becomes_a_cookie_and_opens_one_host_only() {
     let (lab, agent, environment) = served(Access::Organization).await;
     let other = Environment { access: Access::Organization, ..Environment::new('b', "other") };
-    shown(&lab, &agent, &other).await;
+    lab.show(&agent, &other).await;
     let host = environment.host();
     let stranger = ask(&lab, get(&host, "/").header("accept", "text/html")).await;
     assert_eq!(stranger.status, 401);

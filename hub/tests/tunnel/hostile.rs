@@ -15,10 +15,7 @@ async fn shown() -> (Lab, Relay, Agent, Environment) {
     let relay = Relay::to(lab.address).await;
     let mut agent = Agent::start(&lab, "dev", relay.address, 1, Arc::default()).await;
     agent.synced().await;
-    agent.memory.serve("web", app::start("web").await.0);
-    let environment = Environment::new('a', "staging");
-    let digest = lab.publish(&environment, 1).await;
-    until("the bundle", async || agent.memory.holds(&environment.uid, digest)).await;
+    let (environment, _) = lab.show_web(&agent).await;
     (lab, relay, agent, environment)
 }
 

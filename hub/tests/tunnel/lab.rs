@@ -1,5 +1,6 @@
 //! The laboratory: one control plane, agents of its clusters, environments to publish.
 
+use crate::app::{self, Counts};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use lapdev_agent::tunnel::{
@@ -122,6 +123,30 @@ impl Lab {
         let publication = Publication { records: vec![record], bundles: vec![(digest, bundle.into_bytes())] };
         self.store.publish(publication).await.expect("published");
         digest
+    }
+
+    /// Publishes its first generation, and waits until the agent holds that.
+    pub async fn show(&self, agent: &Agent, environment: &Environment) -> Digest {
+        let digest = self.publish(environment, 1).await;
+        until("the bundle", async || agent.memory.holds(&environment.uid, digest)).await;
+        digest
+    }
+
+    /// Shows an environment with a real application behind `web`.
+    pub async fn show_web(&self, agent: &Agent) -> (Environment, Arc<Counts>) {
+        let (address, counts) = app::start("web").await;
+        agent.memory.serve("web", address);
+        let environment = Environment::new('a', "staging");
+        self.show(agent, &environment).await;
+        (environment, counts)
+    }
+
+    /// A connected agent that shows one.
+    pub async fn with_web(&self) -> (Agent, Environment, Arc<Counts>) {
+        let mut agent = self.agent("dev").await;
+        agent.synced().await;
+        let (environment, counts) = self.show_web(&agent).await;
+        (agent, environment, counts)
     }
 
     pub async fn close(&self, environment: &Environment, generation: u64) {

@@ -1,9 +1,8 @@
 //! Clients that mean harm, or stand still.
 
 use crate::{
-    app,
     browser::{ask, get, tls},
-    lab::{Environment, Lab, PATIENCE, until},
+    lab::{Lab, PATIENCE, until},
 };
 use std::{
     sync::atomic::Ordering,
@@ -102,13 +101,7 @@ async fn a_full_hub_takes_the_next_connection_when_one_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_that_never_reads_on_is_dropped_and_its_place_is_free() {
     let lab = Lab::with(|settings| settings.limits.stall_timeout = QUICK).await;
-    let mut agent = lab.agent("dev").await;
-    agent.synced().await;
-    let (address, counts) = app::start("web").await;
-    agent.memory.serve("web", address);
-    let environment = Environment::new('a', "staging");
-    let digest = lab.publish(&environment, 1).await;
-    until("the bundle", async || agent.memory.holds(&environment.uid, digest)).await;
+    let (_agent, environment, counts) = lab.with_web().await;
     let mut io = tls(&lab, "http/1.1").await;
     let request = format!("GET /endless HTTP/1.1\r\nhost: {}\r\n\r\n", environment.host());
     io.write_all(request.as_bytes()).await.expect("written");

@@ -108,13 +108,7 @@ async fn what_git_permits_reaches_a_connected_agent() {
 #[tokio::test]
 async fn a_request_that_is_under_way_ends_before_the_hub_does() {
     let mut lab = Lab::start().await;
-    let mut agent = lab.agent("dev").await;
-    agent.synced().await;
-    let (address, counts) = app::start("web").await;
-    agent.memory.serve("web", address);
-    let environment = Environment::new('a', "staging");
-    let digest = lab.publish(&environment, 1).await;
-    until("the bundle", async || agent.memory.holds(&environment.uid, digest)).await;
+    let (mut agent, environment, counts) = lab.with_web().await;
     let mut sender = http1(&lab).await;
     let request = get(&environment.host(), "/gather?late").body(body::empty()).expect("legal");
     let asked = tokio::spawn(async move { sender.send_request(request).await });
@@ -122,10 +116,10 @@ async fn a_request_that_is_under_way_ends_before_the_hub_does() {
     let stopped = tokio::spawn(async move { lab.stop().await });
     // The agent is told only when the request had its time.
     counts.gathered.send_replace(app::GATHERED);
-    let answer = collect(asked.await.expect("asked").expect("an answer")).await;
+    let answer = async { collect(asked.await.expect("asked").expect("an answer")).await };
+    let (answer, stopped, _) = tokio::join!(answer, stopped, agent.reaches("code 1012", disconnected("1012")));
     assert_eq!(answer.text(), "true late");
-    stopped.await.expect("it ends");
-    agent.reaches("code 1012", disconnected("1012")).await;
+    stopped.expect("it ends");
 }
 
 #[tokio::test]

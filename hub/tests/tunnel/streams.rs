@@ -3,7 +3,7 @@
 use crate::{
     app,
     browser::{collect, get, http1, http2, open},
-    lab::{Environment, Lab, PATIENCE, until},
+    lab::{Lab, PATIENCE, until},
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -24,22 +24,12 @@ use std::{
 /// MiB on loopback), TLS, both windows.
 const UNDER_WAY: u64 = 16 << 20;
 
-/// An environment that `agent` serves with the application.
-async fn shown(lab: &Lab, agent: &crate::lab::Agent) -> (Environment, Arc<app::Counts>) {
-    let (address, counts) = app::start("web").await;
-    agent.memory.serve("web", address);
-    let environment = Environment::new('a', "staging");
-    let digest = lab.publish(&environment, 1).await;
-    until("the bundle", async || agent.memory.holds(&environment.uid, digest)).await;
-    (environment, counts)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_streams_pass_while_one_stalls() {
     let lab = Lab::start().await;
     let mut agent = lab.agent("dev").await;
     agent.synced().await;
-    let (environment, counts) = shown(&lab, &agent).await;
+    let (environment, counts) = lab.show_web(&agent).await;
     // Nobody reads its body.
     let stalled = open(&lab, get(&environment.host(), "/endless").body(body::empty()).expect("legal")).await;
     let still = stalls(&counts.sent).await;
@@ -89,7 +79,7 @@ async fn a_browser_that_does_not_read_stops_the_application() {
     let lab = Lab::start().await;
     let mut agent = lab.agent("dev").await;
     agent.synced().await;
-    let (environment, counts) = shown(&lab, &agent).await;
+    let (environment, counts) = lab.show_web(&agent).await;
     let response = open(&lab, get(&environment.host(), "/endless").body(body::empty()).expect("legal")).await;
     let sent = stalls(&counts.sent).await;
     tracing::info!(sent, "under way when it stalled");
@@ -108,7 +98,7 @@ async fn an_application_that_does_not_read_stops_the_browser() {
     let lab = Lab::start().await;
     let mut agent = lab.agent("dev").await;
     agent.synced().await;
-    let (environment, _) = shown(&lab, &agent).await;
+    let (environment, _) = lab.show_web(&agent).await;
     let sent = Arc::<AtomicU64>::default();
     let count = sent.clone();
     let chunks = futures_util::stream::repeat_with(move || {
@@ -131,7 +121,7 @@ async fn a_large_body_comes_back_as_it_went() {
     let lab = Lab::start().await;
     let mut agent = lab.agent("dev").await;
     agent.synced().await;
-    let (environment, _) = shown(&lab, &agent).await;
+    let (environment, _) = lab.show_web(&agent).await;
     let chunk = |n: usize| Bytes::from(vec![(n % 251) as u8; 16 << 10]);
     let chunks = futures_util::stream::iter((0..CHUNKS).map(move |n| Ok::<_, BoxError>(Frame::data(chunk(n)))));
     let request = Request::post("/echo").header("host", environment.host());

@@ -15,8 +15,7 @@ async fn an_environment_travels_to_its_cluster_and_back_to_its_end() {
     let mut agent = lab.agent("dev").await;
     agent.synced().await;
     let environment = Environment::new('a', "staging");
-    let digest = lab.publish(&environment, 1).await;
-    until("the bundle", async || agent.memory.holds(&environment.uid, digest)).await;
+    lab.show(&agent, &environment).await;
     agent.memory.outbox.status(environment.status(1, Phase::Ready, ""));
     let ready = async || {
         let status = lab.store.status(&environment.uid).await.expect("read");
@@ -73,8 +72,7 @@ async fn a_bundle_that_is_cut_off_comes_again_whole() {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "noise"}, "data": {"noise": noise}}),
     );
     relay.cut_after(500_000);
-    let digest = lab.publish(&environment, 1).await;
-    until("the bundle", async || agent.memory.holds(&environment.uid, digest)).await;
+    let digest = lab.show(&agent, &environment).await;
     assert_eq!(relay.connections.load(Ordering::SeqCst), 2);
     assert_eq!(agent.memory.received.lock().expect("sound").as_slice(), [digest]);
 }

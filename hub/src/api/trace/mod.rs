@@ -5,11 +5,13 @@ mod advice;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod way;
 
 use super::answers::Failure;
 use crate::{agents::Session, hub::Hub, sync};
-use http::{Method, StatusCode, header, uri::PathAndQuery};
-use http_body_util::{BodyExt, Limited};
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, header, uri::PathAndQuery};
+use http_body_util::BodyExt;
 use lapdev_api::{
     name::{ClusterName, EnvironmentName},
     record::{EnvironmentRecord, Life},
@@ -17,7 +19,7 @@ use lapdev_api::{
     view::{TraceAsked, TraceView},
     wire::{ERROR_HEADER, TRACE_PATH},
 };
-use lapdev_tunnel::body::{self, Body};
+use lapdev_tunnel::body::{self, Body, BoxError};
 use std::time::Duration;
 
 /// An agent's probe lasts a minute at most.
@@ -50,11 +52,15 @@ pub(super) enum TraceError {
     OldAgent(ClusterName),
     #[error("the agent sent no probe: {0}")]
     Refused(String),
-    #[error("the tunnel to the agent of cluster {0} broke; try again")]
+    #[error(
+        "the agent of cluster {0} did not bring its report to an end, or it is larger than {MAX_REPORT} bytes; try again"
+    )]
     Broken(ClusterName),
     #[error("the agent of cluster {0} did not answer within {patience} s", patience = PATIENCE.as_secs())]
     Late(ClusterName),
-    #[error("the agent of cluster {0} answered with something else than a report, or too much of it")]
+    #[error(
+        "the agent of cluster {0} answered with something else than a report; is its version that of the control plane?"
+    )]
     Unreadable(ClusterName),
 }
 
@@ -133,26 +139,26 @@ fn may_be_traced(record: &EnvironmentRecord, asked: &TraceAsked) -> Result<(), T
     if asked.service.is_none() && record.previews.is_empty() { Err(TraceError::NoService(name())) } else { Ok(()) }
 }
 
+/// An agent's no.
+fn refusal(answer: &Response<Bytes>, cluster: ClusterName) -> TraceError {
+    // So says an agent that has no such path.
+    let no_path = answer.headers().get(ERROR_HEADER).is_some_and(|kind| kind == "path");
+    if no_path && answer.status() == StatusCode::NOT_FOUND {
+        return TraceError::OldAgent(cluster);
+    }
+    TraceError::Refused(String::from_utf8_lossy(answer.body()).trim().chars().take(1000).collect())
+}
+
 async fn ask(session: &Session, asked: &TraceRequest) -> Result<TraceReport, TraceError> {
     let cluster = || session.cluster.clone();
     let json = serde_json::to_vec(asked).expect("it has string keys only");
     let mut request = sync::request(Method::POST, TRACE_PATH, body::full(json));
     request.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    let broken = |error: hyper::Error| {
-        tracing::debug!(%error, "a trace was not asked for");
+    let broken = |error: BoxError| {
+        tracing::debug!(%error, "an agent did not bring a trace");
         TraceError::Broken(cluster())
     };
-    let response = session.send(request).await.map_err(broken)?;
-    let status = response.status();
-    // What an agent says that has no such path.
-    let unknown = response.headers().get(ERROR_HEADER).is_some_and(|kind| kind == "path");
-    if unknown && status == StatusCode::NOT_FOUND {
-        return Err(TraceError::OldAgent(cluster()));
-    }
-    let bytes = Limited::new(response.into_body(), MAX_REPORT).collect().await;
-    let bytes = bytes.map_err(|_| TraceError::Unreadable(cluster()))?.to_bytes();
-    if !status.is_success() {
-        return Err(TraceError::Refused(String::from_utf8_lossy(&bytes).trim().chars().take(1000).collect()));
-    }
-    serde_json::from_slice(&bytes).map_err(|_| TraceError::Unreadable(cluster()))
+    let answer = session.ask(request, MAX_REPORT).await.map_err(broken)?;
+    let report = |json: &[u8]| serde_json::from_slice(json).map_err(|_| TraceError::Unreadable(cluster()));
+    if answer.status().is_success() { report(answer.body()) } else { Err(refusal(&answer, cluster())) }
 }

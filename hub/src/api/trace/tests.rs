@@ -1,6 +1,7 @@
 //! The verdict as tables and as people read it, and what may be asked for.
 
-use super::{TraceError, may_be_traced, parse, verdict::verdict};
+use super::{TraceError, may_be_traced, parse, refusal, verdict::verdict};
+use http::Response;
 use jiff::Timestamp;
 use lapdev_api::{
     digest::Digest,
@@ -205,6 +206,18 @@ fn only_a_branch_that_runs_can_be_traced_and_the_refusal_says_why() {
     }
     let (_, message) = refusal(&record(&Life::Live, true), None).expect_err("refused");
     assert!(message.contains("--service"), "{message}");
+}
+
+#[test]
+fn an_agent_that_knows_no_traces_is_told_from_one_that_refuses() {
+    let refused = |status: u16, kind: &str| {
+        let answer = Response::builder().status(status).header("lapdev-error", kind).body("no such thing\n".into());
+        refusal(&answer.expect("legal"), "dev".parse().expect("legal")).to_string()
+    };
+    assert!(refused(404, "path").contains("agent of cluster dev is too old"), "{}", refused(404, "path"));
+    for (status, kind) in [(404, "trace"), (403, "path")] {
+        assert_eq!(refused(status, kind), "the agent sent no probe: no such thing");
+    }
 }
 
 #[test]
