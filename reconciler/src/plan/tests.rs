@@ -5,7 +5,7 @@ use super::{
     fixture::{World, branch_file, branches, commit, declare, hour, name, pull_request, pull_requests, shop},
 };
 use lapdev_api::{
-    kinds::{Forks, Placement, PullRequestRule, TriggerOn},
+    kinds::{Forks, Placement, PullRequestRule, Sync, TriggerOn},
     name::{Commit, Generation, Uid},
     record::{EnvironmentRecord, Evidence, Life},
 };
@@ -609,4 +609,165 @@ fn doubt_lets_nothing_in() {
     world.sees(&[("a", 2)], &[pull_request(1, "a")]);
     world.pass();
     assert_eq!(world.life("a-").life, Life::Live);
+}
+
+fn declared() -> World {
+    let mut config = shop(vec![pull_requests()]);
+    declare(&mut config, "fx", branch_file("feature/x"));
+    World::new(config)
+}
+
+#[test]
+fn a_file_for_a_branch_that_was_never_pushed_waits_in_one_life() {
+    let mut world = declared();
+    world.pass();
+    let first = world.life("fx").clone();
+    assert!(queued_because(&first).contains("has no branch feature/x"));
+    world.pass();
+    assert_eq!((world.life("fx"), world.ledger.len()), (&first, 2));
+}
+
+#[test]
+fn a_declared_branch_that_is_not_found_stays_while_a_pull_request_speaks_for_it() {
+    let mut world = declared();
+    world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x")]);
+    world.pass();
+    world.sees(&[], &[pull_request(7, "feature/x")]);
+    world.pass();
+    assert_eq!(world.life("fx").life, Life::Live);
+    world.sees(&[], &[]);
+    world.pass_asking(|_| Confirmation::Unavailable("timeout".to_owned()));
+    assert_eq!(world.life("fx").life, Life::Live);
+    world.sees(&[], &[]);
+    world.pass();
+    assert_eq!(*evidence(world.life("fx")), Evidence::RefGone { branch: "feature/x".to_owned() });
+}
+
+#[test]
+fn after_a_ttl_a_longer_one_or_a_changed_file_begins_a_new_life() {
+    let changes: [fn(&mut World); 2] = [
+        |world| world.config.environments.get_mut(&name("mine")).expect("there").value.ttl = Some(hours(100)),
+        |world| {
+            let placement = Placement::Personal { cluster: name("dev"), owner: "bob".to_owned() };
+            world.config.environments.get_mut(&name("mine")).expect("there").value.placement = placement;
+        },
+    ];
+    for change in changes {
+        let mut config = shop(vec![]);
+        declare(&mut config, "mine", Placement::Personal { cluster: name("dev"), owner: "alice".to_owned() });
+        config.environments.get_mut(&name("mine")).expect("there").value.ttl = Some(hours(10));
+        let mut world = World::new(config);
+        world.pass();
+        world.now = hour(10);
+        world.pass();
+        world.confirm_gone();
+        world.pass();
+        assert_eq!(*evidence(world.life("mine")), Evidence::TtlEnded { at: hour(10) });
+        change(&mut world);
+        world.pass();
+        assert_eq!(world.life("mine").life, Life::Live);
+    }
+    // Of a derived one only the catalog can ask for more.
+    let mut world = World::new(shop(vec![branches("feature/**")]));
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    world.now = hour(72);
+    world.pass();
+    world.confirm_gone();
+    let catalog = world.config.catalogs.get_mut(&name("shop")).expect("there");
+    catalog.value.branch_environments.as_mut().expect("it has some").ttl = Some(hours(100));
+    world.pass();
+    assert_eq!(world.life("feature-x").life, Life::Live);
+}
+
+fn hours(hours: i64) -> jiff::SignedDuration {
+    jiff::SignedDuration::from_hours(hours)
+}
+
+#[test]
+fn a_base_does_not_wait_for_the_branches_of_another_one() {
+    let mut world = by_pull_request();
+    declare(&mut world.config, "spare", Placement::Shared { cluster: name("dev") });
+    world.pass();
+    world.config.environments.remove(&name("spare"));
+    world.pass();
+    assert!(is_closing(world.life("spare")));
+}
+
+#[test]
+fn another_namespace_is_another_life() {
+    let mut world = World::new(shop(vec![]));
+    world.pass();
+    world.config.clusters.get_mut(&name("dev")).expect("there").value.namespace_prefix = "env-".to_owned();
+    world.pass();
+    let old = &world.ledger[0];
+    assert_eq!(*evidence(old), Evidence::Moved { commit: commit(0xc0) });
+    assert_eq!((world.ledger.len(), world.life("staging").namespace.as_str()), (2, "env-staging"));
+}
+
+#[test]
+fn a_name_is_given_once() {
+    let mut world = by_pull_request();
+    let key = world.life("feature-x").identity.name.clone();
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    world.confirm_gone();
+    declare(&mut world.config, key.as_str(), Placement::Shared { cluster: name("dev") });
+    world.pass();
+    world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x")]);
+    world.pass();
+    assert!(queued_because(world.life("feature-x")).contains("another environment is named"));
+}
+
+#[test]
+fn files_take_no_place_under_the_limit_and_need_none() {
+    let mut config = shop(vec![branches("feature/**")]);
+    config.catalogs.get_mut(&name("shop")).expect("there").value.branch_environments.as_mut().expect("some").limit = 1;
+    declare(&mut config, "fy", branch_file("other/y"));
+    declare(&mut config, "fz", branch_file("other/z"));
+    let mut world = World::new(config);
+    world.sees(&[("feature/x", 2), ("other/y", 3), ("other/z", 4)], &[]);
+    world.pass();
+    for living in ["fy", "fz", "feature-x"] {
+        assert_eq!(world.life(living).life, Life::Live, "{living}");
+    }
+}
+
+#[test]
+fn a_branch_waits_for_its_base() {
+    let mut config = shop(vec![branches("feature/**")]);
+    config.environments.get_mut(&name("staging")).expect("there").value.paused = true;
+    let mut world = World::new(config);
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    assert!(queued_because(world.life("feature-x")).contains("its base staging is not live yet"));
+}
+
+#[test]
+fn with_manual_sync_an_environment_keeps_the_revision_that_it_has() {
+    for (sync, expected) in [(Sync::Auto, None), (Sync::Manual, Some(commit(0xa)))] {
+        let mut world = World::new(shop(vec![]));
+        world.config.catalogs.get_mut(&name("shop")).expect("there").value.sync = sync;
+        world.pass();
+        world.ledger[0].source = Some(commit(0xa));
+        let Work::Render { pin, .. } = world.plan().environments.remove(0).work else { panic!("it is rendered") };
+        assert_eq!(pin, expected, "{sync:?}");
+    }
+}
+
+#[test]
+fn the_default_branch_is_the_baselines() {
+    let mut world = World::new(shop(vec![branches("**")]));
+    world.sees(&[("feature/x", 2)], &[]);
+    world.pass();
+    assert!(world.find("main").is_none() && world.find("feature-x").is_some());
+}
+
+#[test]
+fn of_two_triggers_the_one_that_asks_for_less_decides() {
+    let rule = |forks| TriggerOn::PullRequests(PullRequestRule { forks, ..PullRequestRule::default() });
+    let mut world = World::new(shop(vec![rule(Forks::Approval), rule(Forks::Allow)]));
+    world.sees(&[], &[super::PullRequest { fork: true, ..pull_request(9, "main") }]);
+    world.pass();
+    assert_eq!(world.life("pull-9-head").life, Life::Live);
 }
