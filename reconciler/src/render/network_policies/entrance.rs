@@ -2,7 +2,7 @@
 //! with the address translation of the Service undone.
 
 use crate::render::{
-    object::{kind, name, pod_template},
+    object::{group, kind, name, pod_template},
     routed::router_labels,
     selector::Labels,
     services,
@@ -40,7 +40,7 @@ impl Entrance<'_> {
 /// Every entrance of the routed Services, which must be as their source has them.
 pub(super) fn entrances<'o>(objects: &'o [Value], routed: &BTreeMap<String, RoutedService>) -> Vec<Entrance<'o>> {
     let mut all = Vec::new();
-    for service in objects.iter().filter(|object| kind(object) == "Service") {
+    for service in objects.iter().filter(|object| kind(object) == "Service" && group(object).is_empty()) {
         let Some(known) = routed.get(name(service)) else { continue };
         let templates: Vec<&Value> =
             objects.iter().filter(|object| services::selects(service, object)).filter_map(pod_template).collect();

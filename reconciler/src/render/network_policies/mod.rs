@@ -42,7 +42,7 @@ pub(super) fn refused(
     routed: &BTreeMap<String, RoutedService>,
     namespace: &Labels,
 ) -> BTreeMap<String, String> {
-    let policies: Vec<&Value> = objects.iter().filter(|object| is_policy(object)).collect();
+    let policies = policies(objects);
     let mut refused = BTreeMap::new();
     for entrance in entrances(objects, routed) {
         let why = || unlike(&policies, &entrance, namespace).or_else(|| too_open(&policies, &entrance, namespace));
@@ -118,10 +118,18 @@ pub(super) fn translate(
         }
     }
     problems.extend(before.iter().filter(|object| is_foreign_policy(object)).map(not_translated));
-    let own: Vec<&Value> = before.iter().filter(|object| is_policy(object)).collect();
+    let own = policies(&before);
     objects.extend(open_to_routers(&own, &entrances));
     objects.extend(guard_routers(&own, &entrances));
+    problems.sort_by(|one, other| one.message.cmp(&other.message));
     problems
+}
+
+/// By name, so that nothing depends on the order in which they stand in files.
+fn policies(objects: &[Value]) -> Vec<&Value> {
+    let mut policies: Vec<&Value> = objects.iter().filter(|object| is_policy(object)).collect();
+    policies.sort_by_key(|policy| name(policy));
+    policies
 }
 
 /// Makes a policy let pods connect to exactly the router ports of the Services to whose pods it lets them connect.

@@ -318,7 +318,16 @@ proptest! {
             policy["metadata"]["name"] = json!(format!("policy-{index}"));
         }
         assert_the_same(&policies);
+        let mut reversed = policies.clone();
+        reversed.reverse();
+        assert_eq!(sorted(&policies), sorted(&reversed), "the order of files means nothing");
     }
+}
+
+fn sorted(policies: &[Value]) -> Vec<Value> {
+    let (_, mut after, _) = translated(policies);
+    after.sort_by_key(|policy| name(policy).to_owned());
+    after
 }
 
 fn app(name: &str) -> Value {

@@ -19,7 +19,7 @@ use lapdev_api::{
     kinds::AppCatalog,
     labels,
     record::{Problem, Reason},
-    route::{RoutedService, router_ports},
+    route::{PORTS, RoutedService, router_ports},
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -77,17 +77,40 @@ pub(super) fn choose(
             }
         }
     }
-    routed.services = with_ports(&wanted);
-    // Without one the others may have other router ports, so it is looked at again.
+    settle(routed, wanted, objects, namespace)
+}
+
+/// Leaves out those for which there is no port, or whose NetworkPolicies cannot be translated.
+fn settle(
+    mut routed: Routed,
+    mut wanted: BTreeMap<&str, &Value>,
+    objects: &[Value],
+    namespace: &selector::Labels,
+) -> Routed {
+    let mut left = PORTS.len();
+    wanted.retain(|named, service| {
+        let fits = spend(&mut left, service);
+        routed.problems.extend((!fits).then(|| not_routed(named, "the namespace has too few router ports left")));
+        fits
+    });
     loop {
+        routed.services = with_ports(&wanted);
         let refused = network_policies::refused(objects, &routed.services, namespace);
         if refused.is_empty() {
             return routed;
         }
+        // Without these the others may have other router ports, so all is looked at again.
         wanted.retain(|named, _| !refused.contains_key(*named));
-        routed.services = with_ports(&wanted);
         routed.problems.extend(refused.into_iter().map(|(named, why)| not_routed(&named, &why)));
     }
+}
+
+/// Takes as many router ports as the Service needs, if there are so many.
+fn spend(left: &mut usize, service: &Value) -> bool {
+    let needed = service::port_numbers(service).map_or(0, |ports| ports.len());
+    let fits = needed <= *left;
+    *left -= if fits { needed } else { 0 };
+    fits
 }
 
 fn not_routed(service: &str, why: &str) -> Problem {
@@ -99,9 +122,7 @@ fn not_routed(service: &str, why: &str) -> Problem {
 fn led_to<'o>(service: &Value, objects: &'o [Value], catalog: &AppCatalog) -> Option<&'o Value> {
     service::selector(service)?;
     let leads = |object: &&Value| is_workload(object) && services::selects(service, object);
-    let mut all = objects.iter().filter(leads);
-    let first = all.clone().next()?;
-    Some(all.find(|workload| is_mapped(workload, catalog)).unwrap_or(first))
+    objects.iter().filter(leads).min_by_key(|workload| (!is_mapped(workload, catalog), name(workload)))
 }
 
 fn is_mapped(workload: &Value, catalog: &AppCatalog) -> bool {

@@ -17,7 +17,7 @@ const DEFAULT_AFFINITY_SECONDS: u32 = 10_800;
 
 /// What keeps a Service that leads to pods from being routed, to follow "it is not routed: ".
 pub(super) fn obstacle(service: &Value) -> Option<String> {
-    if text(service, "/spec/clusterIP") == "None" {
+    if ["/spec/clusterIP", "/spec/clusterIPs/0"].iter().any(|field| text(service, field) == "None") {
         return Some("it is headless, so clients dial its pods by their own addresses".to_owned());
     }
     if text(service, "/spec/internalTrafficPolicy") == "Local" {

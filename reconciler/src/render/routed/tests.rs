@@ -202,6 +202,16 @@ fn a_name_that_the_original_needs_is_refused() {
 }
 
 #[test]
+fn more_ports_than_routers_have_leave_the_service_alone() {
+    let ports: Vec<Value> = (1..=22_000).map(|port| json!({ "port": port })).collect();
+    let objects =
+        [workload("web"), service("many", "web", json!({ "ports": ports })), service("web", "web", one_port())];
+    let routed = choose(&objects, &catalog(&["web"]), &BTreeSet::new());
+    assert_eq!(names(&routed), ["web"]);
+    assert!(routed.problems[0].message.contains("too few router ports"), "{:?}", routed.problems);
+}
+
+#[test]
 fn the_routers_objects_are_these() {
     let (_, objects) = applied(&[workload("web"), service("web", "web", one_port())]);
     let own: Vec<&Value> = objects.iter().filter(|object| name(object) == "lapdev-router").collect();
