@@ -32,7 +32,10 @@ type Outgoing = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The connections of one task.
 #[derive(Default)]
-pub(super) struct Connections(BTreeMap<(Protocol, String), Line>);
+pub(super) struct Connections {
+    lines: BTreeMap<(Protocol, String), Line>,
+    opened: u32,
+}
 
 /// One connection.
 #[derive(Debug)]
@@ -44,20 +47,22 @@ enum Line {
 impl Connections {
     /// Asks, on the kept connection where it still is one.
     pub(super) async fn ask(&mut self, question: &Question) -> Reply {
-        let mut again = 0;
+        let (mut again, before) = (0, self.opened);
         loop {
             let asked = async {
                 let line = self.line(question).await?;
                 exchange(line, question).await
             };
             let error = match timeout(LIMIT, asked).await {
-                Ok(Ok(reply)) => return Reply { again, ..reply },
+                Ok(Ok(reply)) => return Reply { again, connections: self.opened - before, ..reply },
                 Ok(Err(error)) => error,
                 Err(_) => format!("no answer within {LIMIT:?}").into(),
             };
-            self.0.remove(&(question.protocol, question.to.clone()));
+            self.lines.remove(&(question.protocol, question.to.clone()));
             if again == OFFERS || !was_not_begun(error.as_ref()) {
-                return Reply { status: 0, grpc_status: None, served_by: None, says: chained(error.as_ref()), again };
+                let says = chained(error.as_ref());
+                let connections = self.opened - before;
+                return Reply { status: 0, grpc_status: None, served_by: None, says, again, connections };
             }
             again += 1;
         }
@@ -66,15 +71,16 @@ impl Connections {
     async fn line(&mut self, question: &Question) -> Result<&mut Line, Box<dyn Error + Send + Sync>> {
         let key = (question.protocol, question.to.clone());
         // A connection that ended meanwhile, after its last answer, is replaced.
-        let usable = match self.0.get_mut(&key) {
+        let usable = match self.lines.get_mut(&key) {
             Some(Line::Http1(sender)) => sender.ready().await.is_ok(),
             Some(Line::Http2(sender)) => sender.ready().await.is_ok(),
             None => false,
         };
         if !usable {
-            self.0.insert(key.clone(), connect(question).await?);
+            self.lines.insert(key.clone(), connect(question).await?);
+            self.opened += 1;
         }
-        Ok(self.0.get_mut(&key).ok_or("it was just put there")?)
+        Ok(self.lines.get_mut(&key).ok_or("it was just put there")?)
     }
 }
 
@@ -148,7 +154,7 @@ fn reply(status: u16, head: &HeaderMap, trailers: &HeaderMap, says: Value) -> Re
     let text = |map: &HeaderMap, name: &str| map.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let grpc_status = text(trailers, "grpc-status").or_else(|| text(head, "grpc-status"));
     let served_by = text(head, lapdev_api::route::SERVED_BY);
-    Reply { status, grpc_status, served_by, says, again: 0 }
+    Reply { status, grpc_status, served_by, says, again: 0, connections: 0 }
 }
 
 fn request(question: &Question, body: Outgoing) -> Result<Request<Outgoing>, http::Error> {

@@ -77,6 +77,8 @@ pub struct Reply {
     pub says: Value,
     /// How often it was sent anew because the other end had not begun with it.
     pub again: u32,
+    /// How many connections were opened for it: none, where a kept one served.
+    pub connections: u32,
 }
 
 impl Reply {

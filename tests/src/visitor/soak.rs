@@ -55,6 +55,9 @@ pub struct Record {
     /// How often it was sent anew because nobody had begun with it.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub again: u32,
+    /// How many connections were opened for it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub connections: u32,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -129,7 +132,16 @@ async fn one(plan: &Plan, protocol: Protocol, chance: &mut Chance, connections: 
     let reply = connections.ask(&Question { protocol, to, what, headers }).await;
     let refused = || Err(format!("{} {:?} {}", reply.status, reply.grpc_status, reply.says));
     let answer = if reply.is_fine() { versions(&reply.says) } else { refused() };
-    Record { sent, answered: now(), protocol, service: service.clone(), key: key.cloned(), answer, again: reply.again }
+    Record {
+        sent,
+        answered: now(),
+        protocol,
+        service: service.clone(),
+        key: key.cloned(),
+        answer,
+        again: reply.again,
+        connections: reply.connections,
+    }
 }
 
 /// Microseconds of Unix time.

@@ -70,9 +70,10 @@ pub fn judge(house: &House, timeline: &Timeline, records: &[Record], at_least: u
     let mut took: Vec<_> = records.iter().map(|record| record.answered - record.sent).collect();
     took.sort_unstable();
     let millis = |part: usize| took.get(took.len() * part / 1000).map_or(0.0, |micros| *micros as f64 / 1000.0);
+    let connections: u32 = records.iter().map(|record| record.connections).sum();
     let again = records.iter().filter(|record| record.again > 0).count();
     house.steps.say(&format!(
-        "{} requests {by_protocol:?}: {} not right, {again} sent anew after a refusal; p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms",
+        "{} requests {by_protocol:?} on {connections} connections: {} not right, {again} sent anew after a refusal; p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms",
         records.len(),
         objections.len(),
         millis(500),
@@ -81,7 +82,12 @@ pub fn judge(house: &House, timeline: &Timeline, records: &[Record], at_least: u
     ));
     let some: Vec<_> = objections.iter().take(10).collect();
     within(objections.is_empty(), format!("{} of {} are not right: {some:#?}", objections.len(), records.len()))?;
-    within(records.len() >= at_least, format!("{} requests", records.len()))
+    within(records.len() >= at_least, format!("{} requests", records.len()))?;
+    // Each was kept as long as its router stood, or there would be nothing to see of routing by request.
+    within(
+        connections as usize * 10 < records.len(),
+        format!("{connections} connections for {} requests", records.len()),
+    )
 }
 
 async fn opens(house: &mut House, timeline: &mut Timeline, branch: Branch, key: &str) -> Result<(), Error> {

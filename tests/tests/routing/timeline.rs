@@ -105,6 +105,7 @@ fn an_answer_is_judged_by_how_its_branch_stood_from_sending_to_answer() {
         key: key.map(str::to_owned),
         answer: Ok(BTreeMap::from([("cart".to_owned(), found.to_owned())])),
         again: 0,
+        connections: 0,
     };
     let key = Some("cart-abc234");
     for (sent, answered, base, branch) in [
