@@ -82,6 +82,10 @@ impl Registry {
         if held.is_some_and(|held| held >= parent.accepted.generation) {
             return;
         }
+        let late = |awaited: &Assignment| awaited.generation <= parent.accepted.generation || parent.tombstone.is_some();
+        if self.awaited.get(parent.uid()).is_some_and(late) {
+            self.awaited.remove(parent.uid());
+        }
         let bundle = parent
             .read_bundle()
             .map(|bundle| Arc::new(HeldBundle { bytes: parent.bundle.clone().unwrap_or_default(), bundle }));
@@ -175,7 +179,9 @@ impl Registry {
         match &held.end {
             Some(End::Tombstone(earlier)) if earlier.generation > tombstone.generation => Err(earlier.generation),
             Some(End::Tombstone(earlier)) if *earlier == tombstone => Ok(true),
-            None if held.accepted.generation >= tombstone.generation => Err(held.accepted.generation),
+            None | Some(End::Expired(_)) if held.accepted.generation >= tombstone.generation => {
+                Err(held.accepted.generation)
+            }
             _ => {
                 held.end = Some(End::Tombstone(tombstone));
                 self.awaited.remove(uid);
@@ -330,6 +336,104 @@ mod tests {
         let mut registry = Registry::default();
         assert_eq!(registry.tombstone(&uid(), tombstone(2)), Ok(false));
         assert_eq!(registry.assign(&assignment(1, &bundle("x"))), Assigned::Refused(Generation(2)));
+    }
+
+    /// What a parent in the cluster says: a generation with its bundle, if it could be kept, and perhaps an end.
+    fn parent(generation: u64, held: &HeldBundle, bytes: bool, end: Option<Tombstone>) -> Parent {
+        Parent {
+            control_plane: held.bundle.control_plane.clone(),
+            identity: held.bundle.environment.clone(),
+            namespace: "n".parse().expect("legal"),
+            kinds: Default::default(),
+            accepted: Version { generation: Generation(generation), digest: Digest::of(&held.bytes) },
+            applied: None,
+            tombstone: end,
+            expires_at: None,
+            bundle: bytes.then(|| held.bytes.clone()),
+        }
+    }
+
+    #[test]
+    fn what_the_cluster_remembers_counts_only_where_it_is_newer() {
+        let (old, new) = (bundle("old"), bundle("new"));
+        let mut registry = Registry::default();
+        registry.restore(&parent(3, &new, true, None));
+        assert_eq!(registry.assign(&assignment(3, &new)), Assigned::Same);
+        for generation in [2, 3] {
+            registry.restore(&parent(generation, &old, true, None));
+            assert_eq!(registry.get(&uid()).expect("held").accepted.digest, Digest::of(&new.bytes), "{generation}");
+        }
+        registry.restore(&parent(4, &old, true, None));
+        assert_eq!(registry.get(&uid()).expect("held").accepted.generation, Generation(4));
+    }
+
+    #[test]
+    fn what_was_awaited_before_the_cluster_remembered_more_comes_too_late() {
+        let (old, new) = (bundle("old"), bundle("new"));
+        for end in [None, Some(tombstone(8))] {
+            let mut registry = Registry::default();
+            assert_eq!(registry.assign(&assignment(5, &old)), Assigned::Need);
+            registry.restore(&parent(7, &new, true, end.clone()));
+            assert!(!registry.accept(Digest::of(&old.bytes), old.clone(), "n".parse().expect("legal")));
+            assert_eq!(registry.get(&uid()).expect("held").accepted.generation, Generation(7), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_bundle_that_the_cluster_could_not_keep_is_needed_again_but_for_what_ended() {
+        let large = bundle("large");
+        let mut registry = Registry::default();
+        registry.restore(&parent(3, &large, false, None));
+        assert_eq!(registry.awaited_generation(&uid()), Some(Generation(3)));
+        assert_eq!(registry.assign(&assignment(3, &large)), Assigned::Need, "its digest is known, its bytes are not");
+        assert!(registry.accept(Digest::of(&large.bytes), large.clone(), "n".parse().expect("legal")));
+        let mut ended = Registry::default();
+        ended.restore(&parent(3, &large, false, Some(tombstone(4))));
+        assert_eq!(ended.awaited_generation(&uid()), None);
+        assert_eq!(ended.assign(&assignment(9, &large)), Assigned::Refused(Generation(4)));
+    }
+
+    #[test]
+    fn a_tombstone_ends_what_is_awaited_and_is_older_than_none_of_it() {
+        let (one, two) = (bundle("one"), bundle("two"));
+        let mut registry = Registry::default();
+        assert_eq!(registry.assign(&assignment(5, &one)), Assigned::Need);
+        assert_eq!(registry.tombstone(&uid(), tombstone(5)), Err(Generation(5)), "it is about to be held");
+        assert!(registry.accept(Digest::of(&one.bytes), one, "n".parse().expect("legal")));
+        assert_eq!(registry.assign(&assignment(6, &two)), Assigned::Need);
+        assert_eq!(registry.tombstone(&uid(), tombstone(7)), Ok(true));
+        assert!(!registry.accept(Digest::of(&two.bytes), two, "n".parse().expect("legal")), "it came too late");
+        assert_eq!(registry.tombstone(&uid(), tombstone(6)), Err(Generation(7)), "an older one says nothing new");
+    }
+
+    #[test]
+    fn after_its_ttl_a_tombstone_is_fenced_as_before() {
+        let mut registry = Registry::default();
+        assert!(accept(&mut registry, 3, &bundle("x")));
+        registry.expire(&uid(), Timestamp::UNIX_EPOCH);
+        assert_eq!(registry.tombstone(&uid(), tombstone(3)), Err(Generation(3)));
+        assert_eq!(registry.tombstone(&uid(), tombstone(4)), Ok(true));
+    }
+
+    #[test]
+    fn a_ttl_ends_nothing_that_was_ended_already() {
+        let mut registry = Registry::default();
+        assert!(accept(&mut registry, 1, &bundle("x")));
+        registry.tombstone(&uid(), tombstone(2)).expect("newer");
+        registry.expire(&uid(), Timestamp::UNIX_EPOCH);
+        assert_eq!(registry.get(&uid()).expect("held").end, Some(End::Tombstone(tombstone(2))));
+    }
+
+    #[test]
+    fn no_more_ends_are_remembered_than_there_is_room_for() {
+        let mut registry = Registry::default();
+        for number in 0..=u64::try_from(REMEMBERED).expect("small") {
+            let mut random = [0; 10];
+            random[2..].copy_from_slice(&number.to_be_bytes());
+            let uid = lapdev_api::name::short_id(random).parse().expect("legal");
+            assert_eq!(registry.tombstone(&uid, tombstone(2)), Ok(false));
+        }
+        assert_eq!(registry.ended.len(), REMEMBERED);
     }
 
     #[test]
