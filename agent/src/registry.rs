@@ -82,7 +82,8 @@ impl Registry {
         if held.is_some_and(|held| held >= parent.accepted.generation) {
             return;
         }
-        let late = |awaited: &Assignment| awaited.generation <= parent.accepted.generation || parent.tombstone.is_some();
+        let late =
+            |awaited: &Assignment| awaited.generation <= parent.accepted.generation || parent.tombstone.is_some();
         if self.awaited.get(parent.uid()).is_some_and(late) {
             self.awaited.remove(parent.uid());
         }
