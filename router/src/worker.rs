@@ -188,12 +188,15 @@ async fn work(worker: Rc<Worker>, mut handed: mpsc::Receiver<Accepted>, count: A
     }
     worker.tasks.close();
     loop {
-        if *phases.borrow_and_update() == Phase::Over {
+        // The end of the hand-overs may be seen before the phase that caused it.
+        let phase = *phases.borrow_and_update();
+        enter(&worker, phase);
+        if phase == Phase::Over {
             break;
         }
         tokio::select! {
             () = worker.tasks.wait() => break,
-            Ok(()) = phases.changed() => enter(&worker, *phases.borrow()),
+            Ok(()) = phases.changed() => {}
         }
     }
 }
