@@ -16,8 +16,13 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::Semaphore;
+
+/// Of an agent's words, in bytes.
+const MAX_CAUSE: usize = 1024;
+const CAUSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// One agent's open session. Clones are the same session.
 #[derive(Clone)]
@@ -45,6 +50,15 @@ impl Session {
         let mut requests = self.requests.clone();
         requests.ready().await?;
         requests.send_request(request).await
+    }
+
+    /// What an agent says of why it refused, as far as it comes in time and is not too long.
+    pub(crate) async fn cause(response: Response<Incoming>) -> String {
+        let cause = Limited::new(response.into_body(), MAX_CAUSE).collect();
+        match tokio::time::timeout(CAUSE_PATIENCE, cause).await {
+            Ok(Ok(cause)) => String::from_utf8_lossy(&cause.to_bytes()).trim().to_owned(),
+            Ok(Err(_)) | Err(_) => String::new(),
+        }
     }
 
     /// Sends one request and reads the whole answer, which must not have more than `most` bytes.

@@ -67,7 +67,7 @@ impl Metrics {
         self.bundle_bytes.get_or_create(&of(cluster)).inc_by(bytes as u64);
     }
 
-    /// `from`: `app`, `agent` or `gateway`, whoever made the answer.
+    /// `from`: `app` (what lies behind the gateway) or `gateway`, whoever made the answer.
     pub(crate) fn preview_answered(&self, from: &'static str, code: u16) {
         self.previews.get_or_create(&Answer { from, code }).inc();
     }

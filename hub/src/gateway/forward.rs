@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{agents::Session, hub::Hub};
 use http::{HeaderValue, Request, Response, Uri, Version};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use lapdev_api::{bundle::DialTarget, kinds::Port, record::EnvironmentRecord, wire::ERROR_HEADER};
 use lapdev_tunnel::body::Body;
@@ -19,8 +19,6 @@ use tokio::sync::OwnedSemaphorePermit;
 const PLACE_PATIENCE: Duration = Duration::from_secs(5);
 /// Until the application's headers; the agent gives up a little earlier and says why.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(310);
-/// Of an agent's words, in bytes.
-const MAX_CAUSE: usize = 1024;
 
 /// Passes the request on and gives the application's answer back.
 pub(super) async fn forward(
@@ -41,7 +39,8 @@ pub(super) async fn forward(
     let answered = tokio::time::timeout(ANSWER_PATIENCE, session.send(outgoing)).await;
     let mut response = answered.map_err(|_| Failure::Late)?.map_err(Failure::Broken)?;
     if response.headers().contains_key(ERROR_HEADER) {
-        return Err(agents_own(response).await);
+        let status = response.status();
+        return Err(Failure::Agent { status, cause: Session::cause(response).await });
     }
     headers::incoming(response.headers_mut());
     *response.version_mut() = Version::default();
@@ -86,11 +85,4 @@ fn name(record: &EnvironmentRecord, target: &DialTarget) -> Result<HeaderValue, 
     };
     let name = format!("{}/{namespace}/{service}/{port}", record.identity.uid);
     HeaderValue::try_from(name).map_err(|_| Failure::Illegal)
-}
-
-async fn agents_own(response: Response<Incoming>) -> Failure {
-    let status = response.status();
-    let cause = Limited::new(response.into_body(), MAX_CAUSE).collect().await;
-    let cause = cause.map(|cause| String::from_utf8_lossy(&cause.to_bytes()).trim().to_owned());
-    Failure::Agent { status, cause: cause.unwrap_or_default() }
 }

@@ -4,7 +4,6 @@ use super::{SyncError, request};
 use crate::{agents::Session, hub::Hub};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
 use lapdev_api::{digest::Digest, wire::BUNDLES_PATH};
 use lapdev_tunnel::body;
 use std::{collections::HashSet, time::Duration};
@@ -13,8 +12,6 @@ use tokio::sync::mpsc;
 const AT_ONCE: usize = 4;
 /// For one bundle, from the first byte to the agent's answer.
 const PATIENCE: Duration = Duration::from_secs(330);
-/// Of the agent's words about a bundle that it refuses, in bytes.
-const MAX_CAUSE: usize = 1024;
 
 /// Sends what is asked for until the session ends. One that is under way is not sent twice at once.
 pub(super) async fn push(hub: &Hub, session: &Session, mut wanted: mpsc::Receiver<Digest>) -> Result<(), SyncError> {
@@ -54,8 +51,7 @@ async fn put(hub: &Hub, session: &Session, digest: Digest) -> Result<(), SyncErr
         hub.metrics.bundle_sent(&session.cluster, length);
         tracing::debug!(%digest, length, "sent a bundle");
     } else {
-        let cause = Limited::new(response.into_body(), MAX_CAUSE).collect().await;
-        let cause = cause.map(|c| String::from_utf8_lossy(&c.to_bytes()).trim().to_owned()).unwrap_or_default();
+        let cause = Session::cause(response).await;
         tracing::error!(%digest, %status, cause, "the agent refused a bundle");
     }
     Ok(())

@@ -75,7 +75,7 @@ async fn a_trace_goes_to_the_environments_agent_and_comes_back_with_a_verdict() 
         service: service.map(str::to_owned),
         path: path.to_owned(),
     };
-    assert_eq!(*agent.memory.traced.lock().expect("sound"), [asked(None, "/"), asked(Some("web"), "/a?b")]);
+    assert_eq!(*agent.memory.traced.lock().expect("sound"), [asked(Some("web"), "/"), asked(Some("web"), "/a?b")]);
 }
 
 #[tokio::test]

@@ -82,7 +82,8 @@ pub(super) async fn trace(hub: &Hub, name: &str, body: Body) -> Result<TraceView
     let record = super::view::record(hub, name).await?;
     may_be_traced(&record, &asked)?;
     let session = hub.agents.of(&record.cluster).ok_or_else(|| TraceError::NotConnected(record.cluster.clone()))?;
-    let request = TraceRequest { uid: record.identity.uid, service: asked.service, path: asked.path };
+    let service = asked.service.or_else(|| behind_first_link(&record));
+    let request = TraceRequest { uid: record.identity.uid, service, path: asked.path };
     let report = tokio::time::timeout(PATIENCE, ask(&session, &request)).await;
     let report = report.map_err(|_| TraceError::Late(record.cluster))??;
     Ok(TraceView { environment: record.identity.name, verdict: verdict::verdict(&report), report })
@@ -137,6 +138,12 @@ fn may_be_traced(record: &EnvironmentRecord, asked: &TraceAsked) -> Result<(), T
         Life::Live => {}
     }
     if asked.service.is_none() && record.previews.is_empty() { Err(TraceError::NoService(name())) } else { Ok(()) }
+}
+
+/// Where a probe begins unless somebody says it. The agent cannot know: a bundle's previews are not in the catalog's order.
+fn behind_first_link(record: &EnvironmentRecord) -> Option<String> {
+    let routes = &record.previews.first()?.routes;
+    routes.iter().find(|(prefix, _)| prefix == "/").map(|(_, target)| target.service.clone())
 }
 
 /// An agent's no.
