@@ -130,7 +130,9 @@ impl Armed {
         let in_trace = seen.traceparent.is_some_and(|line| is_of_trace(line, &self.probe.trace_id));
         let (in_tracestate, in_baggage) = (carries(seen.tracestate), carries(seen.baggage));
         let mut noted = self.lock();
-        let follows = from.as_ref().is_some_and(|from| noted.reached.contains(from));
+        // A branch's own pods are of this probe wherever its first hop went: the other router may have seen that.
+        let own = |from: &Station| from.key.as_ref() == Some(&self.probe.key);
+        let follows = from.as_ref().is_some_and(|from| own(from) || noted.reached.contains(from));
         if !(in_trace || in_tracestate || in_baggage || follows) || noted.hops.len() >= MOST_HOPS {
             return None;
         }
@@ -204,11 +206,17 @@ mod tests {
         assert!(armed.note(keyed, "GET /b", None, station("cart")).is_some());
         assert!(armed.note(dropped, "GET /c", Some(station("cart")), station("db")).is_some(), "cart lost the key");
         assert!(armed.note(dropped, "GET /d", Some(station("other")), station("db")).is_none());
+        let own = Station { key: Some(key.clone()), ..station("unseen") };
+        assert!(armed.note(dropped, "GET /e", Some(own), station("web")).is_some(), "the branch's own pods");
         first.answered(502);
         let hops = probes.hops();
         let brief: Vec<_> = hops.iter().map(|h| (h.request.as_str(), h.status, h.in_trace, h.in_tracestate)).collect();
-        let expected =
-            [("GET /a", Some(502), true, false), ("GET /b", None, false, true), ("GET /c", None, false, false)];
+        let expected = [
+            ("GET /a", Some(502), true, false),
+            ("GET /b", None, false, true),
+            ("GET /c", None, false, false),
+            ("GET /e", None, false, false),
+        ];
         assert_eq!(brief, expected);
         assert!(hops.iter().all(|hop| !hop.in_baggage));
     }
