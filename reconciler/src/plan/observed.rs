@@ -185,6 +185,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_leads_elsewhere_now_is_not_the_repository_of_then() {
+        let name = |text: &str| text.parse().expect("legal");
+        let branch = BranchIdentity {
+            key: "feature-x-abcdef".parse().expect("legal"),
+            base: "staging".parse().expect("legal"),
+            repository_id: "42".parse().expect("legal"),
+            repository: name("acme/shop"),
+            branch: "feature/x".parse().expect("legal"),
+        };
+        let seen = |under: &str, id: Option<&str>| {
+            let repository = Repository { id: id.map(|id| id.parse().expect("legal")), ..Repository::default() };
+            let repositories = BTreeMap::from([(name(under), repository)]);
+            let config_commit = "a".repeat(40).parse().expect("legal");
+            Observed { config_commit, repositories, clusters_heard_of: BTreeSet::new() }.of(&branch).is_some()
+        };
+        assert!(seen("acme/renamed", Some("42")) && seen("acme/shop", None));
+        assert!(!seen("acme/shop", Some("43")) && !seen("acme/other", None));
+    }
+
+    #[test]
     fn a_forks_branch_is_not_its_namesake() {
         let pull_request = PullRequest {
             number: 7,

@@ -361,9 +361,12 @@ fn a_file_that_is_gone_does_not_take_along_what_a_pull_request_may_still_ask_for
     world.sees(&[("feature/x", 2)], &[pull_request(7, "feature/x")]);
     world.pass();
     world.config.environments.remove(&name("fx"));
-    world.sees(&[("feature/x", 2)], &[]);
+    let before = world.life("fx").clone();
+    world.sees(&[("feature/x", 3)], &[]);
     world.pass_asking(|_| Confirmation::Unavailable("timeout".to_owned()));
     assert_eq!((&world.life("fx").life, problems(world.life("fx"))), (&Life::Live, vec!["PullRequestUnknown"]));
+    let now = world.life("fx");
+    assert_eq!((&now.head, now.declaration), (&before.head, before.declaration), "the file may be what is in doubt");
     world.sees(&[("feature/x", 2)], &[]);
     world.pass();
     assert_eq!(*evidence(world.life("fx")), Evidence::FileGone { commit: commit(0xc0) });
@@ -557,6 +560,31 @@ fn the_life_that_a_cluster_held_stays_when_the_store_was_lost() {
 }
 
 #[test]
+fn of_three_lives_the_adopted_one_stays_whatever_the_others_count_and_a_base_does_not_wait_for_that() {
+    let base = by_pull_request().life("staging").clone();
+    let life = |uid: &str, generation, digest| {
+        let mut life = base.clone();
+        life.identity.uid = name(uid);
+        (life.generation, life.digest) = (Generation(generation), digest);
+        life
+    };
+    // Two of a store that was put back, and one that a cluster holds; in both orders.
+    let (one, two, adopted) = ("aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc");
+    let lives = [life(one, 4, base.digest), life(two, 9, base.digest), life(adopted, 3, None)];
+    for order in [[0, 1, 2], [2, 1, 0]] {
+        let mut world = by_pull_request();
+        world.ledger.retain(|record| record.identity.branch.is_some());
+        world.ledger.extend(order.map(|index: usize| lives[index].clone()));
+        world.pass();
+        let find = |uid: &str| world.ledger.iter().find(|record| record.identity.uid.as_str() == uid).expect("kept");
+        assert_eq!(find(adopted).life, Life::Live, "{order:?}");
+        for goes in [one, two] {
+            assert_eq!(*evidence(find(goes)), Evidence::Superseded { by: name(adopted) }, "{order:?}");
+        }
+    }
+}
+
+#[test]
 fn an_adopted_environment_whose_pull_request_is_not_known_stays_in_doubt() {
     let mut world = by_pull_request();
     let adopted = world.ledger.iter_mut().find(|record| record.identity.branch.is_some()).expect("the branch");
@@ -706,6 +734,20 @@ fn another_namespace_is_another_life() {
 }
 
 #[test]
+fn what_is_removed_from_one_cluster_holds_up_nothing_in_another() {
+    let mut world = World::new(shop(vec![]));
+    world.heard_of.remove(&name("other"));
+    world.pass();
+    declare(&mut world.config, "staging", Placement::Shared { cluster: name("other") });
+    world.pass();
+    assert!(queued_because(world.life("staging")).contains("agent of cluster other"));
+    world.heard_of.insert(name("other"));
+    world.pass();
+    assert!(is_closing(&world.ledger[0]));
+    assert_eq!(world.life("staging").life, Life::Live);
+}
+
+#[test]
 fn a_name_is_given_once() {
     let mut world = by_pull_request();
     let key = world.life("feature-x").identity.name.clone();
@@ -724,9 +766,11 @@ fn files_take_no_place_under_the_limit_and_need_none() {
     let mut config = shop(vec![branches("feature/**")]);
     config.catalogs.get_mut(&name("shop")).expect("there").value.branch_environments.as_mut().expect("some").limit = 1;
     declare(&mut config, "fy", branch_file("other/y"));
-    declare(&mut config, "fz", branch_file("other/z"));
     let mut world = World::new(config);
     world.sees(&[("feature/x", 2), ("other/y", 3), ("other/z", 4)], &[]);
+    world.pass();
+    // Now that all places are taken.
+    declare(&mut world.config, "fz", branch_file("other/z"));
     world.pass();
     for living in ["fy", "fz", "feature-x"] {
         assert_eq!(world.life(living).life, Life::Live, "{living}");
