@@ -4,7 +4,7 @@
 use super::{AppliedObject, Core, Work, bundle, end::parent_id};
 use crate::{
     apiserver::CallError,
-    apply::{ApplyError, apply_object, namespace, order, sentence},
+    apply::{ApplyError, apply_object, namespace, sentence},
     applyset::{self, Parent, Version},
     drift::Fingerprint,
     health::Obstacle,
@@ -113,37 +113,6 @@ impl Core {
             self.registry().applied(&held.identity.uid, held.accepted);
         }
         work.version = Some(held.accepted);
-        Ok(())
-    }
-
-    /// Applies these objects, and has the routing table follow: what is routed enters it before the Service is switched and
-    /// leaves it after it was put back; a branch's Service enters it once it stands, and leaves it before it goes.
-    async fn apply(
-        &self,
-        held: &Environment,
-        marks: &Marks,
-        due: Vec<Desired>,
-        fresh: bool,
-        work: &mut Work,
-    ) -> Result<(), Trouble> {
-        self.route(held, work).await?;
-        let mut order = self.order(held, due).await?;
-        for stage in order::stages(std::mem::take(&mut order.first)) {
-            let services = stage.iter().any(|object| object.id.kind == "Service");
-            self.apply_stage(marks, stage, fresh, work).await?;
-            if services {
-                self.route(held, work).await?;
-            }
-        }
-        // What waited is changed by this version, not put back.
-        let fresh = fresh || !work.held.is_empty();
-        for stage in self.switch(held, order, work).await? {
-            let services = stage.iter().any(|object| object.id.kind == "Service");
-            self.apply_stage(marks, stage, fresh, work).await?;
-            if services {
-                self.route(held, work).await?;
-            }
-        }
         Ok(())
     }
 
@@ -267,7 +236,7 @@ impl Core {
 
     /// Applies objects that do not depend on each other. One that fails keeps none of its stage from being tried, but
     /// the next stage from beginning.
-    async fn apply_stage(
+    pub(super) async fn apply_stage(
         &self,
         marks: &Marks,
         stage: Vec<Desired>,

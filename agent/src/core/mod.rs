@@ -16,6 +16,7 @@ mod routers;
 mod routes;
 mod routing_notices;
 mod switch;
+mod table;
 mod trace;
 mod traffic;
 mod watched;
@@ -85,7 +86,7 @@ pub struct Core {
     sweeps: Mutex<BTreeMap<Uid, Tombstone>>,
     session: watch::Sender<Option<Session>>,
     previews: preview::Addresses,
-    tables: routes::Tables,
+    tables: table::Tables,
     traffic: traffic::Published,
     /// Held by the one probe that is under way.
     tracing: tokio::sync::Mutex<()>,
@@ -161,7 +162,7 @@ impl Core {
             sweeps: Mutex::default(),
             session: watch::Sender::new(None),
             previews: preview::Addresses::default(),
-            tables: routes::Tables::default(),
+            tables: table::Tables::default(),
             traffic: traffic::Published::default(),
             tracing: tokio::sync::Mutex::default(),
             refused: Mutex::default(),

@@ -4,78 +4,26 @@
 //! far: of many that open at once, not each has to write. What others contribute is read once, when the namespace is first
 //! met; so an agent that starts anew never writes less than there was.
 
-use super::{Core, Work, converge::Trouble};
+use super::{
+    Core, Work,
+    converge::Trouble,
+    table::{self, Contribution, State, Table, Written},
+};
 use crate::{
     apiserver::CallError,
     apply::apply_object,
-    drift::Fingerprint,
     object::{Desired, Marks, ObjectId, Standing, label},
-    observe::Observed,
     registry::Environment,
-    routes::{self, Base, Branch, Contributions, RoutesError, Settings, Since},
+    routes::{self, Contributions, Settings, Since},
 };
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::GroupVersionKind;
 use lapdev_api::{
-    digest::Digest,
-    kinds::EnvironmentType,
     labels,
-    name::{ControlPlaneId, Namespace, Uid},
-    route::{RoutedService, RoutingTable, TABLE_NAME},
+    name::{Namespace, Uid},
+    route::{RoutingTable, TABLE_NAME},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
-
-/// The tables, by namespace.
-#[derive(Default)]
-pub(super) struct Tables(Mutex<HashMap<Namespace, Arc<Table>>>);
-
-/// One namespace's.
-#[derive(Default)]
-pub(super) struct Table {
-    /// Held while the cluster's is read or written.
-    turn: tokio::sync::Mutex<()>,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Whether what every environment contributes was read.
-    complete: bool,
-    all: Contributions,
-    since: Since,
-    /// What the table should be; none where nothing is routed.
-    content: Option<Content>,
-    written: Option<Written>,
-}
-
-/// A table to be written.
-#[derive(Debug, Clone)]
-struct Content {
-    json: Arc<str>,
-    /// Of the JSON, and of since when its Services are routed.
-    digest: Digest,
-}
-
-/// What stands in the cluster.
-#[derive(Debug, Clone)]
-struct Written {
-    digest: Digest,
-    uid: Option<String>,
-    fingerprint: Fingerprint,
-    version: Option<String>,
-}
-
-/// What one environment contributes.
-#[derive(Debug, Clone, PartialEq)]
-enum Contribution {
-    Base(Base),
-    Branch(Branch),
-    Nothing,
-}
+use std::collections::BTreeMap;
 
 impl Core {
     /// Brings the table of an environment's namespace to what the environment is now: held and as it stands in the cluster.
@@ -85,7 +33,7 @@ impl Core {
         let standing = self.standing_services(held).await?;
         let Some(session) = self.session() else { return Ok(()) };
         let settings = table.state().all.base.as_ref().map(|base| base.settings);
-        let contribution = contribution(held, &session.control_plane, &standing, settings.unwrap_or_default())?;
+        let contribution = table::contribution(held, &session.control_plane, &standing, settings.unwrap_or_default())?;
         for other in table.state().take(&held.identity.uid, contribution)? {
             self.queue.add(&other);
         }
@@ -135,7 +83,7 @@ impl Core {
             if let Some(RoutingTable { served_by, hold_seconds, .. }) = before {
                 settings = Settings { served_by, hold_seconds };
             }
-            state.written = Some(Written::of(&metadata, digest(json.unwrap_or_default(), &since)));
+            state.written = Some(Written::of(&metadata, table::digest(json.unwrap_or_default(), &since)));
             state.since = since;
             self.index.applied(&table_id(namespace), metadata);
         }
@@ -144,7 +92,7 @@ impl Core {
         for held in held.iter().filter(|held| held.namespace == *namespace) {
             let standing = services.get(held.identity.uid.as_str()).unwrap_or(&none);
             // One whose bundle cannot be read says so in its own pass.
-            let read = contribution(held, &session.control_plane, standing, settings);
+            let read = table::contribution(held, &session.control_plane, standing, settings);
             state.put(&held.identity.uid, read.unwrap_or(Contribution::Nothing));
         }
         for dropped in state.fit() {
@@ -179,7 +127,7 @@ impl Core {
         let applied = apply_object(&self.api, &marks, &desired, known.as_deref()).await;
         let applied = applied.map_err(|error| self.sort_out(error))?;
         let now = Written::of(&applied.metadata, content.digest);
-        let what = written.and_then(|before| drift(&before, self.index.get(&id).as_deref(), &now));
+        let what = written.and_then(|before| table::drift(&before, self.index.get(&id).as_deref(), &now));
         table.state().written = Some(now);
         self.index.applied(&id, applied.metadata);
         work.drift.extend(applied.notices);
@@ -246,160 +194,6 @@ impl Core {
         }
         Ok(all)
     }
-}
-
-/// What an environment contributes, given its Services in the cluster. Pure.
-fn contribution(
-    held: &Environment,
-    control_plane: &ControlPlaneId,
-    standing: &BTreeMap<String, ObjectMeta>,
-    settings: Settings,
-) -> Result<Contribution, RoutesError> {
-    let bundle = held.bundle.as_ref().map(|content| &content.bundle);
-    if let Some(branch) = &held.identity.branch {
-        if held.end.is_some() {
-            return Ok(Contribution::Nothing);
-        }
-        let wanted = |name: &&String| bundle.is_none_or(|bundle| routes::services(bundle).any(|(own, _)| own == *name));
-        let services = standing.keys().filter(wanted).cloned().collect();
-        return Ok(Contribution::Branch(Branch { key: branch.key.clone(), services }));
-    }
-    if held.identity.environment_type == EnvironmentType::Branch {
-        return Ok(Contribution::Nothing);
-    }
-    let standing: BTreeMap<String, Option<RoutedService>> =
-        standing.iter().map(|(name, metadata)| (name.clone(), routes::routed(metadata))).collect();
-    let (desired, settings) = match bundle {
-        _ if held.end.is_some() => (BTreeMap::new(), settings),
-        Some(bundle) => (routes::declared(bundle)?, routes::settings(bundle)),
-        // Without its bytes it stays as it is.
-        None => {
-            let routed = standing.iter().filter_map(|(name, routed)| Some((name.clone(), routed.clone()?)));
-            (routed.collect(), settings)
-        }
-    };
-    let marks = Marks { control_plane: control_plane.clone(), uid: held.identity.uid.clone() };
-    Ok(Contribution::Base(Base { marks, settings, desired, standing }))
-}
-
-/// What became of the ConfigMap between two writes of ours.
-fn drift(before: &Written, seen: Option<&Observed>, now: &Written) -> Option<&'static str> {
-    match seen {
-        _ if before.uid != now.uid => Some("was gone"),
-        Some(seen) if seen.fingerprint != before.fingerprint => Some("had changed"),
-        _ => None,
-    }
-}
-
-impl Tables {
-    fn of(&self, namespace: &Namespace) -> Arc<Table> {
-        self.lock().entry(namespace.clone()).or_default().clone()
-    }
-
-    /// Forgets all: another control plane's environments are looked after now.
-    pub(super) fn clear(&self) {
-        self.lock().clear();
-    }
-
-    /// A namespace is gone.
-    pub(super) fn forget(&self, namespace: &Namespace) {
-        self.lock().remove(namespace);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Namespace, Arc<Table>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Table {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Takes over what an environment contributes now. Returns the others that have something new to say because of it.
-    ///
-    /// # Errors
-    /// When the table would not fit; then it stays as it was, so that what is in it goes on being routed.
-    fn take(&mut self, uid: &Uid, contribution: Contribution) -> Result<BTreeSet<Uid>, RoutesError> {
-        let since = self.since.clone();
-        let before = self.put(uid, contribution);
-        let same = self.contributed(uid) == before;
-        self.since.follow(&self.all, next_second());
-        if same && since == self.since {
-            return Ok(BTreeSet::new());
-        }
-        if let Err(error) = self.encode() {
-            self.put(uid, before);
-            self.since = since;
-            return Err(error);
-        }
-        let concerns_all = since != self.since;
-        Ok(self.all.branches.keys().filter(|other| concerns_all && *other != uid).cloned().collect())
-    }
-
-    /// Returns what was there before.
-    fn put(&mut self, uid: &Uid, contribution: Contribution) -> Contribution {
-        match contribution {
-            Contribution::Base(base) => self.all.base.replace(base).map_or(Contribution::Nothing, Contribution::Base),
-            Contribution::Branch(branch) => {
-                let before = self.all.branches.insert(uid.clone(), branch);
-                before.map_or(Contribution::Nothing, Contribution::Branch)
-            }
-            Contribution::Nothing if self.all.base.as_ref().is_some_and(|base| base.marks.uid == *uid) => {
-                self.all.base.take().map_or(Contribution::Nothing, Contribution::Base)
-            }
-            Contribution::Nothing => self.all.branches.remove(uid).map_or(Contribution::Nothing, Contribution::Branch),
-        }
-    }
-
-    /// What an environment contributes now.
-    fn contributed(&self, uid: &Uid) -> Contribution {
-        let base = self.all.base.as_ref().filter(|base| base.marks.uid == *uid).cloned();
-        let branch = || self.all.branches.get(uid).cloned().map_or(Contribution::Nothing, Contribution::Branch);
-        base.map_or_else(branch, Contribution::Base)
-    }
-
-    /// # Errors
-    /// When it does not fit.
-    fn encode(&mut self) -> Result<(), RoutesError> {
-        let json = self.all.table().map(|table| routes::encode(&table)).transpose()?;
-        let since = &self.since;
-        self.content = json.map(|json| Content { digest: digest(&json, since), json: json.into() });
-        Ok(())
-    }
-
-    /// Leaves out branches until the table fits: their own passes say that they are.
-    fn fit(&mut self) -> Vec<Uid> {
-        let mut dropped = Vec::new();
-        while self.encode().is_err() {
-            let Some((uid, _)) = self.all.branches.pop_last() else { break };
-            dropped.push(uid);
-        }
-        dropped
-    }
-}
-
-impl Written {
-    fn of(metadata: &ObjectMeta, digest: Digest) -> Self {
-        Self {
-            digest,
-            uid: metadata.uid.clone(),
-            fingerprint: Fingerprint::of(metadata),
-            version: metadata.resource_version.clone(),
-        }
-    }
-}
-
-/// What happens now has happened by then.
-fn next_second() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second() + 1).unwrap_or(now)
-}
-
-fn digest(content: &str, since: &Since) -> Digest {
-    Digest::of(format!("{content}\n{since}").as_bytes())
 }
 
 fn table_id(namespace: &Namespace) -> ObjectId {

@@ -1,9 +1,10 @@
-//! Services that stand in the cluster and are now to be routed: switched only once routers listen for them, since from that
-//! moment on every new connection goes there.
+//! The order in which what is due is applied, with the routing table following it. Services that stand in the cluster and are
+//! now to be routed are switched only once routers listen for them, since from that moment on every new connection goes there.
 
 use super::{Core, Work, converge::Trouble};
 use crate::{
-    object::{Desired, ObjectId},
+    apply::order,
+    object::{Desired, Marks, ObjectId},
     registry::Environment,
 };
 use std::{
@@ -16,18 +17,49 @@ const LISTEN: Duration = Duration::from_secs(2);
 
 /// A base's due objects, by when they are applied.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+struct Order {
     /// At once, in their stages.
-    pub(super) first: Vec<Desired>,
+    first: Vec<Desired>,
     /// Once routers listen: Services, and on which ports.
-    pub(super) switch: Vec<(Desired, BTreeSet<u16>)>,
+    switch: Vec<(Desired, BTreeSet<u16>)>,
     /// After the switch: NetworkPolicies in force, since those of a routed Service keep out who comes past the routers.
-    pub(super) after: Vec<Desired>,
+    after: Vec<Desired>,
 }
 
 impl Core {
+    /// Applies these objects, and has the routing table follow: what is routed enters it before the Service is switched and
+    /// leaves it after it was put back; a branch's Service enters it once it stands, and leaves it before it goes.
+    pub(super) async fn apply(
+        &self,
+        held: &Environment,
+        marks: &Marks,
+        due: Vec<Desired>,
+        fresh: bool,
+        work: &mut Work,
+    ) -> Result<(), Trouble> {
+        self.route(held, work).await?;
+        let mut order = self.order(held, due).await?;
+        for stage in order::stages(std::mem::take(&mut order.first)) {
+            let services = stage.iter().any(|object| object.id.kind == "Service");
+            self.apply_stage(marks, stage, fresh, work).await?;
+            if services {
+                self.route(held, work).await?;
+            }
+        }
+        // What waited is changed by this version, not put back.
+        let fresh = fresh || !work.held.is_empty();
+        for stage in self.switch(held, order, work).await? {
+            let services = stage.iter().any(|object| object.id.kind == "Service");
+            self.apply_stage(marks, stage, fresh, work).await?;
+            if services {
+                self.route(held, work).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sorts a base's objects by when they may be applied. Everything of another environment is applied at once.
-    pub(super) async fn order(&self, held: &Environment, due: Vec<Desired>) -> Result<Order, Trouble> {
+    async fn order(&self, held: &Environment, due: Vec<Desired>) -> Result<Order, Trouble> {
         let switches = self.switches(held);
         let mut order = Order::default();
         for object in due {
@@ -53,12 +85,7 @@ impl Core {
     }
 
     /// Switches what routers listen for, and then what had to wait for it. What still waits is held.
-    pub(super) async fn switch(
-        &self,
-        held: &Environment,
-        order: Order,
-        work: &mut Work,
-    ) -> Result<Vec<Vec<Desired>>, Trouble> {
+    async fn switch(&self, held: &Environment, order: Order, work: &mut Work) -> Result<Vec<Vec<Desired>>, Trouble> {
         let Order { switch, after, .. } = order;
         work.held.clear();
         work.pending = None;

@@ -8,4 +8,5 @@ mod lab;
 mod objects;
 mod repair;
 mod restart;
+mod routers;
 mod routing;
