@@ -249,9 +249,9 @@ fn a_branch_bundle_of_one_workload_is_this() {
 fn every_object_of_a_base_carries_its_owner_and_no_selector_does() {
     let rendered = render_base(&shop(), &[]).expect("it renders");
     let objects = objects(&rendered);
-    // Three of its Services are routed: as many originals, the router's five objects, and two NetworkPolicies, since one
-    // closes a workload of them.
-    assert_eq!(objects.len(), shop().len() + 3 + 5 + 2);
+    // Three of its Services are routed: as many originals, the router's five objects, and its NetworkPolicy, since one of
+    // the source closes a workload to everybody.
+    assert_eq!(objects.len(), shop().len() + 3 + 5 + 1);
     for object in &objects {
         assert_eq!(object["metadata"]["namespace"], "lapdev-env-staging");
         assert_eq!(object["metadata"]["labels"]["lapdev.dev/environment"], "uuuuuuuuuuuuuuuu");

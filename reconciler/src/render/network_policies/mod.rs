@@ -194,13 +194,16 @@ fn covers_router(peer: &Value, rule: &Value, entrance: &Entrance<'_>) -> bool {
     names_port(rule, &router) && pods.is_none_or(|pods| selector::selects(pods, &router.labels))
 }
 
-/// What opens pods that policies close: each by the selector of one such policy and of the Service, so that nothing is
-/// selected that was not closed already.
+/// What opens pods that policies close and somebody may reach: each by the selector of one such policy and of the Service,
+/// so that nothing is selected that was not closed already.
 fn open_to_routers(policies: &[&Value], entrances: &[Entrance<'_>]) -> Vec<Value> {
     let mut opened: BTreeMap<&str, Value> = BTreeMap::new();
     for entrance in entrances {
         let service = name(entrance.service);
         let Some(policy) = closing(policies, entrance).next() else { continue };
+        if lets_in(policies, entrance).next().is_none() {
+            continue;
+        }
         let spec = json!({
             "podSelector": both(entrance.service, policy),
             "policyTypes": ["Ingress"],
@@ -215,6 +218,12 @@ fn open_to_routers(policies: &[&Value], entrances: &[Entrance<'_>]) -> Vec<Value
 fn closing<'p>(policies: &'p [&Value], entrance: &'p Entrance<'_>) -> impl Iterator<Item = &'p Value> {
     let closes = |policy: &&Value| governs(policy, Direction::Ingress) && selects(policy, &entrance.pods[0].labels);
     policies.iter().copied().filter(closes)
+}
+
+/// The rules that let somebody in to an entrance's pods, at its port.
+fn lets_in<'p>(policies: &'p [&Value], entrance: &'p Entrance<'_>) -> impl Iterator<Item = &'p Value> {
+    let all = closing(policies, entrance).flat_map(|policy| rules(policy, Direction::Ingress));
+    all.filter(|rule| names_port(rule, &entrance.pods[0]))
 }
 
 /// A selector of the pods that both a Service and a policy select. They select the same pods, so they agree.
@@ -234,15 +243,11 @@ fn guard_routers(policies: &[&Value], entrances: &[Entrance<'_>]) -> Option<Valu
     // By peers, as JSON; none is everybody.
     let mut open: BTreeMap<Option<String>, BTreeSet<u16>> = BTreeMap::from([(None, BTreeSet::from([ADMIN_PORT]))]);
     for entrance in entrances {
-        let mut closed = false;
-        for policy in closing(policies, entrance) {
-            closed = true;
-            for rule in rules(policy, Direction::Ingress).iter().filter(|rule| names_port(rule, &entrance.pods[0])) {
-                let from = peers(rule, Direction::Ingress).map(|peers| Value::from(peers.clone()).to_string());
-                open.entry(from).or_default().insert(entrance.listen);
-            }
+        for rule in lets_in(policies, entrance) {
+            let from = peers(rule, Direction::Ingress).map(|peers| Value::from(peers.clone()).to_string());
+            open.entry(from).or_default().insert(entrance.listen);
         }
-        if !closed {
+        if closing(policies, entrance).next().is_none() {
             open.entry(None).or_default().insert(entrance.listen);
         }
     }
