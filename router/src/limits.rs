@@ -11,7 +11,7 @@ pub const SNIFF_BYTES: usize = 24;
 /// A buffer's size: one per direction that has bytes under way, none for an idle connection.
 pub const BUFFER: usize = 16 * 1024;
 /// Idle buffers that a worker keeps for the next use.
-pub const BUFFERS_KEPT: usize = 256;
+pub const BUFFERS_KEPT: usize = 128;
 
 /// The longest head of an HTTP/1 message; a longer one is answered 431.
 pub const HEAD_BYTES: usize = 32 * 1024;

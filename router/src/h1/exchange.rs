@@ -230,7 +230,10 @@ impl Exchange<'_> {
             // It may have answered already, and wants no more: 413, for one.
             Err(_) => false,
         };
-        request.clear();
+        if uploading {
+            // It serves for the rest of the body. Of a request without one it is kept: it may have to be sent again.
+            request.clear();
+        }
         let Self { worker, client, is, one_one, body } = self;
         let (uploaded, begun) = (Cell::new(body.done()), Cell::new(false));
         let (one_one, state) = (*one_one, (&uploaded, &begun));

@@ -12,7 +12,7 @@ use crate::{
     probe::Seen,
     reply::{RETRY_AFTER, Reply},
     routing::{Asked, Journey, Label},
-    table::RoutedTarget,
+    table::{Endpoint, RoutedTarget},
     worker::Worker,
 };
 use bytes::Bytes;
@@ -34,6 +34,7 @@ use lapdev_api::{
 use std::{
     cell::Cell,
     future::{Future, poll_fn},
+    io,
     net::IpAddr,
     pin::{Pin, pin},
     rc::Rc,
@@ -96,6 +97,15 @@ pub async fn serve(worker: Rc<Worker>, caller: Rc<Caller>, request: Request<Recv
     exchange.run(&asked, parts, source).await;
 }
 
+async fn dial(worker: &Worker, endpoint: &Arc<Endpoint>) -> io::Result<(SendRequest<Bytes>, Share)> {
+    worker
+        .upstreams
+        .dial(endpoint, || {
+            worker.shared.metrics.dialled.inc();
+        })
+        .await
+}
+
 /// The key in `tracestate`, and where there is none the one in `baggage`.
 fn keys(headers: &HeaderMap) -> (Option<EnvironmentKey>, Option<EnvironmentKey>) {
     let lines = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
@@ -136,7 +146,7 @@ impl Exchange<'_> {
         let Self { worker, journey, respond, .. } = self;
         let connected = tokio::select! {
             biased;
-            connected = journey.connect(worker, asked, async |endpoint| worker.upstreams.dial(endpoint).await) => connected,
+            connected = journey.connect(worker, asked, async |endpoint| dial(worker, endpoint).await) => connected,
             _ = poll_fn(|cx| respond.poll_reset(cx)) => {
                 self.fail(Failed::Client);
                 return None;

@@ -73,11 +73,11 @@ impl Drop for Share {
 }
 
 impl Upstreams {
-    /// A connection to an endpoint that takes a new stream.
+    /// A connection to an endpoint that takes a new stream. `opened` is told of a new one.
     ///
     /// # Errors
     /// If none can be opened.
-    pub async fn dial(&self, endpoint: &Arc<Endpoint>) -> io::Result<(SendRequest<Bytes>, Share)> {
+    pub async fn dial(&self, endpoint: &Arc<Endpoint>, opened: impl Fn()) -> io::Result<(SendRequest<Bytes>, Share)> {
         let of = self.of(endpoint);
         loop {
             if let Some((requests, share)) = of.best() {
@@ -91,6 +91,7 @@ impl Upstreams {
             if of.best().is_none() {
                 let upstream = open(endpoint.address).await?;
                 of.open.borrow_mut().push(upstream);
+                opened();
             }
         }
     }

@@ -1,0 +1,108 @@
+//! The end of a router, while it works.
+
+use super::{
+    backend::{Backend, Played, named_h2},
+    ground::{Ground, SOON},
+    talk::{Talk, get},
+};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+#[tokio::test]
+async fn what_is_under_way_is_finished_and_each_connection_is_told() {
+    let (mut ground, backend) = (Ground::start().await, Played::new().await);
+    ground.baseline(&[backend.address]);
+    let (mut slow, mut idle) = (Talk::to(ground.web).await, Talk::to(ground.web).await);
+    idle.send(get("")).await;
+    let mut server = backend.accept().await;
+    server.until("\r\n\r\n").await;
+    server.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(idle.answer().await.field("connection"), None);
+    slow.send(get("")).await;
+    server.until("\r\n\r\n").await;
+    let drain = tokio::spawn(ground.drain(Duration::from_secs(15)));
+    // Still accepted at first: who was told of this router before must not be refused.
+    let mut late = Talk::to(ground.web).await;
+    late.send(get("")).await;
+    let mut other = backend.accept().await;
+    other.until("\r\n\r\n").await;
+    other.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    assert_eq!(late.answer().await.text(), "ok");
+    assert_eq!(idle.rest().await, b"", "an idle connection ends");
+    server.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow").await;
+    let answer = slow.answer().await;
+    assert_eq!((answer.text(), answer.field("connection")), ("slow", Some("close")));
+    tokio::time::timeout(SOON, drain).await.expect("nothing is left to wait for").expect("it ends");
+    assert!(TcpStream::connect(ground.web).await.is_err());
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_cut() {
+    let (mut ground, backend) = (Ground::start().await, Played::new().await);
+    ground.baseline(&[backend.address]);
+    let mut client = Talk::to(ground.web).await;
+    client.send(get("")).await;
+    let mut server = backend.accept().await;
+    server.until("\r\n\r\n").await;
+    let begun = Instant::now();
+    tokio::time::timeout(SOON, ground.drain(Duration::from_secs(2))).await.expect("it ends");
+    assert!(begun.elapsed() >= Duration::from_secs(2));
+    assert!(!client.more().await);
+}
+
+#[tokio::test]
+async fn http2_clients_are_told_to_go_away_and_their_streams_are_finished() {
+    let (mut ground, backend) = (Ground::start().await, Backend::http2(named_h2, "base").await);
+    ground.baseline(&[backend.address]);
+    let mut client = super::http2::connect(&ground).await;
+    let (answer, mut body) = super::http2::ask(&mut client, "", false).await;
+    let answer = answer.await.expect("it is answered");
+    let drain = tokio::spawn(ground.drain(Duration::from_secs(6)));
+    tokio::time::timeout(SOON, async {
+        // Refused once the client has been told.
+        loop {
+            let Ok(mut ready) = client.clone().ready().await else { break };
+            let Ok((answer, _)) = ready.send_request(super::http2::request(""), true) else { break };
+            let Ok(answer) = answer.await else { break };
+            super::http2::read(answer.into_body()).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect("it is told");
+    body.send_data("more".into(), true).expect("its stream goes on");
+    assert_eq!(super::http2::read(answer.into_body()).await.0, "basemore");
+    tokio::time::timeout(SOON, drain).await.expect("nothing is left to wait for").expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_loses_nothing_over_the_end_of_a_router() {
+    let (mut ground, backend) = (Ground::of(2, |_| {}).await, Backend::named("base").await);
+    ground.baseline(&[backend.address]);
+    let web = ground.web;
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            tokio::spawn(async move {
+                let mut answered = 0;
+                // A client that keeps its connection as HTTP/1.1 has it, and opens another when it is told.
+                while let Ok(stream) = TcpStream::connect(web).await {
+                    let mut client = Talk::of(stream);
+                    loop {
+                        let answer = client.ask(&get("")).await;
+                        assert_eq!(answer.status, 200);
+                        answered += 1;
+                        if answer.field("connection") == Some("close") {
+                            break;
+                        }
+                    }
+                }
+                answered
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    tokio::time::timeout(SOON, ground.drain(Duration::from_secs(3))).await.expect("it ends");
+    for client in clients {
+        assert!(client.await.expect("nothing was lost") > 10);
+    }
+}
