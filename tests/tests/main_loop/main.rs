@@ -8,6 +8,7 @@ mod config;
 mod difference;
 mod evidence;
 mod faults;
+mod late;
 mod looks;
 mod loss;
 mod mass;
