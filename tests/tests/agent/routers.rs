@@ -3,7 +3,7 @@
 use crate::{
     lab::{Agent, LIMIT, Outcome, client},
     objects::{deployment, service, shared},
-    routing::{KEY, beside, routed, routed_shop, routers, table_in, table_words, until_table},
+    routing::{KEY, beside, policy, routed, routed_shop, routers, table_in, table_words, until_table},
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use lapdev_agent::tunnel::{Cluster as _, TraceRefused};
@@ -69,10 +69,12 @@ async fn ask(address: &str, port: u16, path: &str, headers: &str) -> Result<Stri
 async fn a_router_that_listens_has_the_service_switched_counts_and_is_waited_for() -> Outcome {
     let agent = Agent::start('6').await?;
     let namespace = "lapdev-env-router";
-    let old = shared('6', "router", vec![deployment("web", "web:1", 1), service("web")]);
+    let objects = vec![deployment("web", "web:1", 1), service("web"), policy("web", "client")];
+    let old = shared('6', "router", objects);
     let uid = &old.environment.uid;
     agent.publish_and_wait(1, &old).await?;
     let mut new = routed_shop('6', "router");
+    new.objects.extend(shared('6', "router", vec![policy("web", ROUTER)]).objects);
     let router =
         new.objects.iter_mut().find(|object| object["kind"] == "Deployment" && object["metadata"]["name"] == ROUTER);
     router.ok_or("a router")?["metadata"]["annotations"]["lapdev.dev/hold-seconds"] = "1".into();
@@ -87,6 +89,9 @@ async fn a_router_that_listens_has_the_service_switched_counts_and_is_waited_for
     agent
         .until(uid, |status| status.applied == Some(new.clone().canonical().digest()) && status.notices.is_empty())
         .await?;
+    let peer = "/spec/ingress/0/from/0/podSelector/matchLabels/app";
+    let policy = agent.get(&format!("networkpolicy web -n {namespace}")).await?;
+    assert_eq!(policy.pointer(peer), Some(&ROUTER.into()), "what guards its pods follows");
     let late = |notice: &String| notice.contains("connections to Service web that were opened before 20");
     agent.until(branch, |status| status.notices.iter().any(late)).await?;
 

@@ -49,6 +49,13 @@ pub fn routers() -> Vec<Value> {
     vec![named("v1", "ServiceAccount"), role, binding, router]
 }
 
+/// Who may reach the pods of `web`.
+pub fn policy(name: &str, peer: &str) -> Value {
+    let from = json!([{"podSelector": {"matchLabels": {"app": peer}}}]);
+    json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name},
+        "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "ingress": [{"from": from}]}})
+}
+
 /// A base whose Service `web` is routed.
 pub fn routed_shop(plane: char, name: &str) -> Bundle {
     let objects = [deployment("web", "web:1", 1)].into_iter().chain(routed("web", 11_000)).chain(routers());
@@ -171,17 +178,22 @@ async fn a_branchs_key_leaves_the_table_before_its_service_goes() -> Outcome {
 #[tokio::test]
 async fn a_service_that_stands_is_not_switched_while_no_router_listens() -> Outcome {
     let agent = Agent::start('4').await?;
-    let before = || vec![deployment("web", "web:1", 1), service("web")];
+    let before = || vec![deployment("web", "web:1", 1), service("web"), policy("web", "client")];
     let old = shared('4', "switch", before());
     let uid = &old.environment.uid;
     agent.publish_and_wait(1, &old).await?;
-    let new = routed_shop('4', "switch");
+    let mut new = routed_shop('4', "switch");
+    new.objects.extend(shared('4', "switch", vec![policy("web", ROUTER), policy("routers", "client")]).objects);
     agent.publish(2, &new).await?;
     let waits = "RoutingPending: Service web is not routed yet: no router is ready";
     agent.until(uid, |status| status.phase == Phase::Progressing && status.message == waits).await?;
     agent.until(uid, |status| status.notices.iter().any(|notice| notice == waits)).await?;
     let web = agent.get("service web -n lapdev-env-switch").await?;
     assert_eq!(web["spec"]["selector"]["app"], "web", "it goes on to its pods");
+    let peer = "/spec/ingress/0/from/0/podSelector/matchLabels/app";
+    let policy = agent.get("networkpolicy web -n lapdev-env-switch").await?;
+    assert_eq!(policy.pointer(peer), Some(&"client".into()), "and they still let its clients in");
+    agent.get("networkpolicy routers -n lapdev-env-switch").await?;
     // All else is there: the routers could not become ready otherwise.
     for other in ["service web--baseline", "deployment lapdev-router", "rolebinding lapdev-router"] {
         agent.get(&format!("{other} -n lapdev-env-switch")).await?;
