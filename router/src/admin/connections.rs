@@ -4,9 +4,9 @@ use std::{collections::VecDeque, future::Future, net::IpAddr};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// So many at once.
-pub(super) const MOST: usize = 32;
-/// So many at once from one address.
-pub(super) const MOST_FROM_ONE: usize = 4;
+pub(super) const MOST: usize = 64;
+/// So many at once from one address: the agent asks for several environments at a time.
+pub(super) const MOST_FROM_ONE: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Connections {

@@ -1,0 +1,205 @@
+//! HTTP/2 clients that flood, and HTTP/2 requests that mean two things.
+
+use super::{
+    backend::Backend,
+    frames::{
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Frames, HEADERS, PING, RST_STREAM, SETTINGS, frame, get,
+        literal,
+    },
+    ground::{Ground, SOON},
+    memory,
+    witness::Witness,
+};
+use lapdev_router::limits::{HEAD_BYTES, RESETS_WITHIN, STREAMS};
+
+async fn ground() -> (Ground, Backend) {
+    let (mut ground, backend) = (Ground::start().await, Backend::start().await);
+    ground.baseline(&[backend.address]);
+    (ground, backend)
+}
+
+fn stream(n: u32) -> u32 {
+    2 * n + 1
+}
+
+#[tokio::test]
+async fn rapid_resets_end_the_connection_before_they_cost_a_backend_much() {
+    let _alone = memory::alone().await;
+    let (ground, backend) = ground().await;
+    let witness = Witness::of(&ground);
+    let before = memory::resident();
+    let mut frames = Frames::to(ground.web, &[]).await;
+    let mut taken = true;
+    for n in 0..20_000 {
+        let mut both = frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &get("/reset"));
+        both.extend(frame(RST_STREAM, 0, stream(n), &8_u32.to_be_bytes()));
+        taken = frames.send(&both).await;
+        if !taken {
+            break;
+        }
+    }
+    let end = frames.end(SOON).await;
+    assert!(matches!(end, End::GoAway(11) | End::Closed), "{end:?}");
+    assert!(!taken || end == End::GoAway(11));
+    witness.was_unharmed().await;
+    memory::grew_at_most(before, 16);
+    let reset = backend.begun() - backend.whole().iter().filter(|(path, _)| path != "/reset").count();
+    assert!(reset <= 2 * RESETS_WITHIN.0 as usize, "{reset} reached the backend");
+}
+
+#[tokio::test]
+async fn a_head_of_continuations_without_end_is_ended() {
+    let _alone = memory::alone().await;
+    let (ground, backend) = ground().await;
+    let witness = Witness::of(&ground);
+    let before = memory::resident();
+    for piece in [literal("x-flood", &[b'a'; 1000]), Vec::new(), vec![0x82]] {
+        let mut frames = Frames::to(ground.web, &[]).await;
+        let mut taken = frames.send(&frame(HEADERS, END_STREAM, 1, &get("/flood"))).await;
+        for _ in 0..50_000 {
+            if !taken {
+                break;
+            }
+            taken = frames.send(&frame(CONTINUATION, 0, 1, &piece)).await;
+        }
+        let end = frames.end(SOON).await;
+        assert!(matches!(end, End::GoAway(_) | End::Closed), "{end:?} of {} bytes each", piece.len());
+    }
+    memory::grew_at_most(before, 16);
+    witness.was_unharmed().await;
+    assert!(backend.whole().iter().all(|(path, _)| path != "/flood"));
+}
+
+#[tokio::test]
+async fn floods_of_settings_and_pings_cost_no_memory_and_harm_nobody() {
+    let _alone = memory::alone().await;
+    let (ground, _backend) = ground().await;
+    let witness = Witness::of(&ground);
+    let before = memory::resident();
+    let window = [0, 4, 0, 1, 0, 0];
+    for flood in [frame(SETTINGS, 0, 0, &window), frame(PING, 0, 0, &[7; 8]), frame(SETTINGS, 0, 0, &[])] {
+        let mut frames = Frames::to(ground.web, &[]).await;
+        let flood = flood.repeat(1000);
+        // Nobody reads what is answered: then at some time no more is taken.
+        for _ in 0..500 {
+            if !frames.send(&flood).await {
+                break;
+            }
+        }
+        memory::grew_at_most(before, 16);
+    }
+    witness.was_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_header_list_that_grows_when_it_is_unpacked_is_refused() {
+    let _alone = memory::alone().await;
+    let (ground, backend) = ground().await;
+    let witness = Witness::of(&ground);
+    let before = memory::resident();
+    let mut frames = Frames::to(ground.web, &[]).await;
+    // One field of 4,000 bytes into the dynamic table, then referred to by one byte each time.
+    let mut fields = get("/bomb");
+    fields.extend({
+        let mut indexed = literal("x-bomb", &[b'a'; 3900]);
+        indexed[0] = 0x40;
+        indexed
+    });
+    fields.extend([0xbe; 12_000]);
+    assert!(frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields)).await);
+    let refused = tokio::time::timeout(SOON, async {
+        loop {
+            match frames.next().await {
+                // 431, or the stream or the connection ends.
+                Some((HEADERS, _, 1, fields)) => return !fields.contains(&0x88),
+                Some((RST_STREAM, _, 1, _)) | None => return true,
+                Some((kind, ..)) if kind == super::frames::GOAWAY => return true,
+                Some(_) => {}
+            }
+        }
+    });
+    assert!(refused.await.expect("it is answered"));
+    memory::grew_at_most(before, 16);
+    witness.was_unharmed().await;
+    assert!(backend.whole().iter().all(|(path, _)| path != "/bomb"));
+    const { assert!(3900 * 12_000 > 1000 * HEAD_BYTES) };
+}
+
+#[tokio::test]
+async fn streams_beyond_the_limit_are_refused_and_those_within_are_answered() {
+    let _others = memory::others().await;
+    let (ground, _backend) = ground().await;
+    let mut frames = Frames::to(ground.web, &[]).await;
+    // Each waits for its body.
+    let post = |n| frame(HEADERS, END_HEADERS, stream(n), &get("/many"));
+    for n in 0..STREAMS + 10 {
+        assert!(frames.send(&post(n)).await);
+    }
+    let refused = frames.until(RST_STREAM, stream(STREAMS + 5)).await;
+    assert_eq!(refused, 7_u32.to_be_bytes(), "REFUSED_STREAM: it may be tried again");
+    assert!(frames.send(&frame(DATA, END_STREAM, stream(3), &[])).await);
+    assert!(frames.until(HEADERS, stream(3)).await.contains(&0x88));
+}
+
+#[tokio::test]
+async fn what_nobody_reads_is_not_gathered() {
+    let _alone = memory::alone().await;
+    let (ground, _backend) = ground().await;
+    let witness = Witness::of(&ground);
+    let before = memory::resident();
+    // Windows that never open: 1,000 answers of 4 MiB each.
+    let no_window = [0, 4, 0, 0, 0, 0];
+    let mut deaf = Vec::new();
+    for _ in 0..5 {
+        let mut frames = Frames::to(ground.web, &no_window).await;
+        for n in 0..200 {
+            assert!(frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &get("/large"))).await);
+        }
+        frames.until(HEADERS, stream(0)).await;
+        deaf.push(frames);
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    witness.was_unharmed().await;
+    // The backend's library gathers some as well.
+    memory::grew_at_most(before, 128);
+    drop(deaf);
+}
+
+#[tokio::test]
+async fn requests_that_mean_two_things_do_not_reach_a_backend() {
+    let _others = memory::others().await;
+    let (ground, backend) = ground().await;
+    let witness = Witness::of(&ground);
+    let hostile: [(&str, &[u8]); 9] = [
+        ("transfer-encoding", b"chunked"),
+        ("connection", b"close"),
+        ("content-length", b"5"),
+        ("content-length", b"+0"),
+        ("X-Upper", b"a"),
+        ("x", b"a\r\nhost: evil"),
+        ("x", b"a\0b"),
+        (":path", b"/twice"),
+        (":unknown", b"x"),
+    ];
+    for (name, value) in hostile {
+        let mut frames = Frames::to(ground.web, &[]).await;
+        let mut fields = get("/hostile");
+        fields.extend(literal(name, value));
+        assert!(frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields)).await);
+        let answered = async {
+            loop {
+                match frames.next().await {
+                    Some((HEADERS, _, 1, fields)) => return fields.contains(&0x88),
+                    Some((RST_STREAM, _, 1, _)) | None => return false,
+                    Some((kind, ..)) if kind == super::frames::GOAWAY => return false,
+                    Some(_) => {}
+                }
+            }
+        };
+        let answered = tokio::time::timeout(SOON, answered).await.expect("something is said");
+        assert!(!answered, "{name}: {:?} was answered 200", String::from_utf8_lossy(value));
+    }
+    witness.was_unharmed().await;
+    let whole: Vec<_> = backend.whole().into_iter().filter(|(path, _)| path != "/kept" && path != "/new").collect();
+    assert_eq!(whole, []);
+}
