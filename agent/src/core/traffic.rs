@@ -83,7 +83,8 @@ impl Core {
                 answer.inspect_err(|error| tracing::debug!(%namespace, error = error_chain(error), "not counted")).ok()
             });
             let tally = tallies.entry(namespace.clone()).or_default();
-            tally.add(said.collect(), &branches.values().cloned().collect());
+            let living = branches.iter().map(|(uid, key)| (key.clone(), uid.clone()));
+            tally.add(said.collect(), &living.collect());
             for (uid, key) in branches {
                 self.publish_traffic(uid, tally.of(key));
             }
