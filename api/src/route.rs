@@ -177,7 +177,7 @@ pub struct Probe {
 }
 
 /// One request that a router saw while a probe was under way: one that belongs to its trace or carries its key, or that
-/// came from an endpoint which a hop of the probe had gone to.
+/// came from the branch's own pods or from an endpoint which a hop of the probe had gone to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hop {
