@@ -78,6 +78,20 @@ pub enum RenderError {
         /// The workload.
         workload: String,
     },
+    /// A field that is of another type than Kubernetes has it.
+    #[error("{place}: {kind} {name}: {field} must be {expected}")]
+    Misshapen {
+        /// Where it stands.
+        place: String,
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Which field.
+        field: String,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// A name that the routed Service's original needs.
     #[error(
         "Service {name} has the name under which the original of the routed Service {service} stands; rename it in the \

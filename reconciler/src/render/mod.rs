@@ -19,6 +19,7 @@ mod routed;
 mod scope;
 mod selector;
 mod services;
+mod shape;
 #[cfg(test)]
 mod tests;
 

@@ -60,7 +60,8 @@ pub(super) fn pod_template(object: &Value) -> Option<&Value> {
     object.pointer(template_pointer(object)?)
 }
 
-fn template_pointer(object: &Value) -> Option<&'static str> {
+/// Where the pod template of an object of this kind is.
+pub(super) fn template_pointer(object: &Value) -> Option<&'static str> {
     match (group(object), kind(object)) {
         ("apps", kind) if SELECTING.contains(&kind) => Some("/spec/template"),
         ("batch", "Job") | ("", "ReplicationController" | "PodTemplate") => Some("/spec/template"),

@@ -4,6 +4,7 @@
 use super::{
     RenderError,
     object::{Sourced, group, kind, name, text},
+    shape::misshapen,
 };
 use crate::validate::{is_cluster_scoped, routers_own};
 use serde_json::Value;
@@ -25,6 +26,9 @@ fn check_one(object: &Sourced) -> Result<(), RenderError> {
     let namespace = text(value, "/metadata/namespace");
     if !namespace.is_empty() {
         return Err(RenderError::ForeignNamespace { place, kind, name, namespace: namespace.to_owned() });
+    }
+    if let Some((field, expected)) = misshapen(value) {
+        return Err(RenderError::Misshapen { place, kind, name, field, expected });
     }
     if let Some((what, mend)) = routers_own(value) {
         return Err(RenderError::RoutersOwn { place, kind, name, what, mend });

@@ -1,5 +1,7 @@
 //! A shop of five services: what a base and a branch of it are made of.
 
+mod hostile;
+
 use super::{
     BranchSource, Choice, Chosen, Context, RenderError, Rendered, RouterSettings, Sourced, base, branch, choose,
 };
