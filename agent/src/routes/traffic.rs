@@ -14,13 +14,15 @@ const PROCESSES: usize = 64;
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Of each living key: whose it is, and what was counted for that life.
-    totals: BTreeMap<EnvironmentKey, (Uid, BTreeMap<(String, bool), Count>)>,
+    totals: BTreeMap<EnvironmentKey, (Uid, Totals)>,
     /// What each process said last, and in which round.
     last: HashMap<String, (u64, HashMap<Row, Count>)>,
     round: u64,
 }
 
 type Row = (EnvironmentKey, String, bool);
+/// By Service, and whether the branch's own pods answered.
+type Totals = BTreeMap<(String, bool), Count>;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Count {
