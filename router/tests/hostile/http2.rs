@@ -3,8 +3,8 @@
 use super::{
     backend::Backend,
     frames::{
-        CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Frames, HEADERS, PING, RST_STREAM, SETTINGS, frame, get,
-        literal,
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, End, Frames, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+        frame, get, literal,
     },
     ground::{Ground, SOON},
     memory,
@@ -45,6 +45,47 @@ async fn rapid_resets_end_the_connection_before_they_cost_a_backend_much() {
     memory::grew_at_most(before, 16);
     let reset = backend.begun() - backend.whole().iter().filter(|(path, _)| path != "/reset").count();
     assert!(reset <= 2 * RESETS_WITHIN.0 as usize, "{reset} reached the backend");
+}
+
+#[tokio::test]
+async fn streams_that_make_the_router_reset_them_end_the_connection_too() {
+    let _alone = memory::alone().await;
+    let (ground, backend) = ground().await;
+    let witness = Witness::of(&ground);
+    let before = memory::resident();
+    let mut frames = Frames::to(ground.web, &[]).await;
+    for n in 0..20_000 {
+        let mut both = frame(HEADERS, END_HEADERS, stream(n), &get("/reset"));
+        // A window that grows by nothing is an error of the stream.
+        both.extend(frame(WINDOW_UPDATE, 0, stream(n), &[0; 4]));
+        if !frames.send(&both).await {
+            break;
+        }
+    }
+    let end = frames.end(SOON).await;
+    assert!(matches!(end, End::GoAway(1 | 11) | End::Closed), "{end:?}");
+    witness.was_unharmed().await;
+    memory::grew_at_most(before, 16);
+    let reset = backend.begun() - backend.whole().iter().filter(|(path, _)| path != "/reset").count();
+    assert!(reset <= 2 * RESETS_WITHIN.0 as usize, "{reset} reached the backend");
+}
+
+#[tokio::test]
+async fn floods_of_empty_data_cost_no_memory_and_harm_nobody() {
+    let _alone = memory::alone().await;
+    let (ground, _backend) = ground().await;
+    let witness = Witness::of(&ground);
+    let before = memory::resident();
+    let mut frames = Frames::to(ground.web, &[]).await;
+    assert!(frames.send(&frame(HEADERS, END_HEADERS, 1, &get("/flood"))).await);
+    let flood = frame(DATA, 0, 1, &[]).repeat(1000);
+    for _ in 0..500 {
+        if !frames.send(&flood).await {
+            break;
+        }
+    }
+    memory::grew_at_most(before, 16);
+    witness.was_unharmed().await;
 }
 
 #[tokio::test]
