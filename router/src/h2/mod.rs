@@ -6,7 +6,7 @@
 //! cost an endpoint a request by then.
 
 mod body;
-mod resumed;
+mod pipe;
 mod stream;
 mod upstreams;
 
@@ -22,7 +22,8 @@ use crate::{
 };
 use bytes::Bytes;
 use h2::Reason;
-use resumed::Resumed;
+use http::HeaderValue;
+use pipe::Pipe;
 use std::{
     cell::Cell,
     rc::Rc,
@@ -37,20 +38,25 @@ const LOOK: Duration = Duration::from_secs(30);
 /// Serves a connection until either side wants no more.
 pub async fn serve(worker: &Rc<Worker>, client: Client, first: Buffer) {
     let Client { stream, ip, address, target } = client;
-    let caller = Rc::new(Caller { ip, address, target, resets: Resets::default() });
-    let handshake = builder().handshake::<_, Bytes>(Resumed::new(stream, first));
+    let (element, plain) = (HeaderValue::from_str(&address.element), HeaderValue::from_str(&address.plain));
+    let (Ok(element), Ok(plain)) = (element, plain) else { return };
+    let caller = Rc::new(Caller { ip, element, plain, target, resets: Resets::default() });
+    let (pipe, flush) = Pipe::new(stream, Some(first));
+    let handshake = flush.after(builder().handshake::<_, Bytes>(pipe));
     let Ok(Ok(mut connection)) = timeout(HEAD_TIME, handshake).await else { return };
     let mut closing = std::pin::pin!(worker.until_closing());
     let (mut look, mut used, mut leaving) = (interval(LOOK), Instant::now(), false);
     loop {
         tokio::select! {
-            accepted = connection.accept() => {
+            accepted = flush.after(connection.accept()) => {
                 let Some(Ok((request, respond))) = accepted else { return };
                 used = Instant::now();
                 if caller.resets.are_too_many(used) {
                     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 }
-                worker.tasks.spawn_local(stream::serve(worker.clone(), caller.clone(), request, respond));
+                // In a box, since it is large, and is moved on its way into a task.
+                let serve = Box::pin(stream::serve(worker.clone(), caller.clone(), request, respond));
+                worker.tasks.spawn_local(serve);
             }
             _ = look.tick() => {
                 if connection.has_streams() {

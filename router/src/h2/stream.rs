@@ -8,7 +8,6 @@ use super::{
 use crate::{
     balance::Lease,
     count::Protocol,
-    h1::ClientAddress,
     probe::Seen,
     reply::{RETRY_AFTER, Reply},
     routing::{Asked, Journey, Label},
@@ -57,8 +56,10 @@ const SENDS: u32 = 3;
 pub struct Caller {
     /// Its address.
     pub ip: IpAddr,
-    /// The same, as header fields have it.
-    pub address: ClientAddress,
+    /// The same, as `forwarded` has it.
+    pub element: HeaderValue,
+    /// And as `x-forwarded-for` has it.
+    pub plain: HeaderValue,
     /// What the port stood for when it was accepted.
     pub target: Arc<RoutedTarget>,
     /// Streams that it gave up.
@@ -122,8 +123,8 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     async fn run(mut self, asked: &Asked<'_>, mut parts: Parts, mut source: Source) {
-        append(&mut parts.headers, FORWARDED, &self.caller.address.element);
-        append(&mut parts.headers, FORWARDED_FOR, &self.caller.address.plain);
+        append(&mut parts.headers, FORWARDED, &self.caller.element);
+        append(&mut parts.headers, FORWARDED_FOR, &self.caller.plain);
         // The library takes an authority that only `host` names for a request of HTTP/1, and passes it on as it was.
         if parts.uri.scheme().is_none() && parts.method != Method::CONNECT {
             parts.version = Version::HTTP_11;
@@ -294,20 +295,18 @@ fn label(version: &Label) -> HeaderValue {
 }
 
 /// Appends a member to a list that may have several lines.
-fn append(headers: &mut HeaderMap, name: HeaderName, member: &str) {
-    let lines: Vec<&[u8]> =
-        headers.get_all(&name).iter().map(HeaderValue::as_bytes).filter(|l| !l.is_empty()).collect();
-    let value = if lines.is_empty() {
-        HeaderValue::from_str(member)
+fn append(headers: &mut HeaderMap, name: HeaderName, member: &HeaderValue) {
+    let lines = headers.get_all(&name).iter().map(HeaderValue::as_bytes).filter(|line| !line.is_empty());
+    let mut list: Vec<&[u8]> = lines.collect();
+    let joined = if list.is_empty() {
+        Some(member.clone())
     } else {
-        let mut list = lines.join(&b", "[..]);
-        list.extend_from_slice(b", ");
-        list.extend_from_slice(member.as_bytes());
-        HeaderValue::from_bytes(&list)
+        list.push(member.as_bytes());
+        // Of legal values a legal one is made.
+        HeaderValue::from_bytes(&list.join(&b", "[..])).ok()
     };
-    // Of legal values a legal value is made.
-    if let Ok(value) = value {
-        headers.insert(name, value);
+    if let Some(joined) = joined {
+        headers.insert(name, joined);
     }
 }
 

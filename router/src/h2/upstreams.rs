@@ -1,5 +1,6 @@
 //! HTTP/2 connections to endpoints: few of them, each carrying many streams, shared by all clients of one worker.
 
+use super::pipe::Pipe;
 use crate::{
     limits::{
         CONNECTION_WINDOW, H2_PER_ENDPOINT, HEAD_BYTES, HEAD_TIME, IDLE_UPSTREAM, SEND_BUFFER, STREAM_WINDOW,
@@ -149,13 +150,14 @@ async fn open(address: SocketAddr) -> io::Result<Upstream> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER);
-    let handshake = timeout(HEAD_TIME, builder.handshake::<_, Bytes>(stream)).await;
+    let (pipe, flush) = Pipe::new(stream, None);
+    let handshake = timeout(HEAD_TIME, flush.after(builder.handshake::<_, Bytes>(pipe))).await;
     let (requests, connection) = handshake.map_err(|_| io::ErrorKind::TimedOut)?.map_err(io::Error::other)?;
     let state = Rc::new(State { streams: Cell::new(0), dead: Cell::new(false), used: Cell::new(Instant::now()) });
     let ends = state.clone();
     // Ends by itself when the last handle and stream are dropped, and with the worker's runtime at the latest.
     tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = flush.after(connection).await {
             tracing::debug!(%error, endpoint = %address, "an HTTP/2 connection ended");
         }
         ends.dead.set(true);
