@@ -146,6 +146,16 @@ impl Journey {
         if let Some(connected) = self.attempt(worker, asked, &dial).await {
             return Ok(connected);
         }
+        // In a box: it is rare, and every request would hold room for it.
+        Box::pin(self.held(worker, asked, &dial)).await
+    }
+
+    async fn held<C>(
+        &mut self,
+        worker: &Worker,
+        asked: &Asked<'_>,
+        dial: &impl AsyncFn(&Arc<Endpoint>) -> io::Result<C>,
+    ) -> Result<(Lease, C), Unavailable> {
         let mut hold = Hold::begin(worker, self.route.hold)?;
         loop {
             if !hold.wait(!self.route.pool.endpoints.is_empty()).await {
@@ -154,7 +164,7 @@ impl Journey {
                 return Err(if none { Unavailable::NoneReady } else { Unavailable::AllRefuse });
             }
             self.route = Route::of(worker, asked);
-            if let Some(connected) = self.attempt(worker, asked, &dial).await {
+            if let Some(connected) = self.attempt(worker, asked, dial).await {
                 return Ok(connected);
             }
         }

@@ -92,7 +92,7 @@ pub async fn one(worker: &Rc<Worker>, client: &Client, input: &mut Buffer) -> Af
         Err(NoRequest::Gone) => return After::Closed,
         Err(NoRequest::Refused(reply)) => {
             worker.shared.metrics.answered(Protocol::Http1, Some(reply.status));
-            answer_ourselves(client, &reply, None, true, false).await;
+            Box::pin(answer_ourselves(client, &reply, None, true, false)).await;
             return After::Closed;
         }
     };
@@ -181,7 +181,7 @@ impl Exchange<'_> {
     /// `request` holds the head for the endpoint.
     async fn run(mut self, asked: &Asked<'_>, mut journey: Journey, input: &mut Buffer, mut request: Buffer) -> After {
         if let Err(why) = self.body.read(input, &mut request) {
-            return self.refuse(journey, &Reply::illegal(&why.to_string())).await;
+            return Box::pin(self.refuse(journey, &Reply::illegal(&why.to_string()))).await;
         }
         for sends in 1.. {
             let (worker, is) = (self.worker, self.is);
@@ -195,7 +195,7 @@ impl Exchange<'_> {
                 Ok(connected) => connected,
                 Err(why) => {
                     let reply = Reply::unavailable(&journey.route, why);
-                    return self.refuse(journey, &reply).await;
+                    return Box::pin(self.refuse(journey, &reply)).await;
                 }
             };
             let why = match self.send(&endpoint, input, &mut request, &mut journey).await {
@@ -209,7 +209,7 @@ impl Exchange<'_> {
                 _ => false,
             };
             if !again || sends >= SENDS {
-                return self.fail(why, journey).await;
+                return Box::pin(self.fail(why, journey)).await;
             }
             self.worker.shared.metrics.retries.inc();
         }
@@ -288,7 +288,8 @@ impl Exchange<'_> {
         journey.answered(reply.status);
         self.worker.shared.metrics.answered(Protocol::Http1, Some(reply.status));
         let close = self.is.close || !self.body.done() || self.worker.is_closing();
-        let written = answer_ourselves(self.client, reply, journey.route.served_by(), close, self.is.head).await;
+        let head = self.is.head;
+        let written = Box::pin(answer_ourselves(self.client, reply, journey.route.served_by(), close, head)).await;
         if close || !written { After::Closed } else { After::Kept }
     }
 }
@@ -298,7 +299,8 @@ async fn dial(worker: &Worker, endpoint: &Arc<Endpoint>, is: &Request, new: bool
     if let Some(kept) = kept {
         return Ok((kept, true));
     }
-    let connected = socket::connect(endpoint.address).await?;
+    // In a box: it is rare, and every request would hold room for it.
+    let connected = Box::pin(socket::connect(endpoint.address)).await?;
     worker.shared.metrics.dialled.inc();
     Ok((connected, false))
 }

@@ -90,7 +90,8 @@ impl Upstreams {
             }
             let _opening = of.opening.lock().await;
             if of.best().is_none() {
-                let upstream = open(endpoint.address).await?;
+                // In a box: it is rare, and every request would hold room for it.
+                let upstream = Box::pin(open(endpoint.address)).await?;
                 of.open.borrow_mut().push(upstream);
                 opened();
             }
