@@ -8,7 +8,7 @@ use crate::{
     accept::Accepted,
     balance::Lease,
     buffer::Buffer,
-    h1::{self, ClientAddress},
+    h1::{self, ClientAddress, PARTING},
     h2,
     limits::{IDLE, SNIFF},
     routing::{Asked, Journey},
@@ -21,7 +21,7 @@ use crate::{
 use std::{io, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
     net::TcpStream,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 /// Who is at the other end of a connection.
@@ -48,10 +48,17 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     let client = Client { stream, ip, address: ip.into(), target: accepted.target };
     // Of what only the beginning needs nothing is kept.
     let Ok((spoken, first, spare)) = Box::pin(begin(&worker, &client)).await else { return };
+    // In boxes, so that an idle connection does not hold the room of what it might have been.
     match spoken {
-        Speaks::Http1 => h1::serve(&worker, client, first).await,
-        Speaks::Http2 => h2::serve(&worker, client, first).await,
-        Speaks::Other | Speaks::Unknown => pass(&worker, client, first, spare).await,
+        Speaks::Http1 => {
+            drop(spare);
+            h1::serve(&worker, client, first).await;
+        }
+        Speaks::Http2 => {
+            drop(spare);
+            Box::pin(h2::serve(&worker, client, first)).await;
+        }
+        Speaks::Other | Speaks::Unknown => Box::pin(pass(&worker, client, first, spare)).await,
     }
 }
 
@@ -64,7 +71,7 @@ async fn begin(worker: &Worker, client: &Client) -> io::Result<(Speaks, Buffer, 
             Ok(ready) => ready?,
             Err(_) => spare = silence(worker, client).await?,
         },
-        () = worker.until_closing() => return Err(io::ErrorKind::ConnectionAborted.into()),
+        () = parted(worker) => return Err(io::ErrorKind::ConnectionAborted.into()),
     }
     let (mut buffer, deadline) = (Buffer::default(), Instant::now() + SNIFF);
     if spare.as_ref().is_some_and(|(_, endpoint)| has_spoken(endpoint)) {
@@ -82,6 +89,12 @@ async fn begin(worker: &Worker, client: &Client) -> io::Result<(Speaks, Buffer, 
             Ok(_) | Err(_) => return Ok((Speaks::Other, buffer, spare)),
         }
     }
+}
+
+/// When the router ends, a client that has just connected is about to speak.
+async fn parted(worker: &Worker) {
+    worker.until_closing().await;
+    sleep(PARTING).await;
 }
 
 /// How long a client may be silent before its server is asked. Where the Service says that it speaks HTTP, there is no
@@ -134,4 +147,18 @@ async fn pass(worker: &Worker, client: Client, first: Buffer, spare: Option<Spar
     };
     let Some((_lease, endpoint)) = spare else { return socket::reset(client.stream) };
     metrics.passthrough_bytes.inc_by(tcp::join(client.stream, endpoint, first, None).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_takes_little() {
+        assert!(size(serve) < 1280, "{}", size(serve));
+    }
 }

@@ -49,13 +49,9 @@ pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 /// If the connection broke.
 pub async fn fill(stream: &TcpStream, buffer: &mut Buffer) -> io::Result<usize> {
     loop {
-        match stream.try_read(buffer.space()) {
-            Ok(count) => {
-                buffer.received(count);
-                return Ok(count);
-            }
+        match read(stream, buffer) {
             Err(why) if why.kind() == io::ErrorKind::WouldBlock => stream.readable().await?,
-            Err(why) => return Err(why),
+            done => return done,
         }
     }
 }
@@ -65,16 +61,29 @@ pub async fn fill(stream: &TcpStream, buffer: &mut Buffer) -> io::Result<usize> 
 /// # Errors
 /// [`io::ErrorKind::TimedOut`]; or if the connection broke.
 pub async fn fill_until(stream: &TcpStream, buffer: &mut Buffer, deadline: Instant) -> io::Result<usize> {
-    match stream.try_read(buffer.space()) {
-        Ok(count) => {
-            buffer.received(count);
-            Ok(count)
-        }
+    match read(stream, buffer) {
         Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
             timeout_at(deadline, fill(stream, buffer)).await.map_err(|_| io::ErrorKind::TimedOut)?
         }
-        Err(why) => Err(why),
+        done => done,
     }
+}
+
+/// Reads what there is. After less than there was room for nothing is left, so the socket counts as not readable any more,
+/// as it does with tokio's own reads, but not with `try_read`: else the next wait for it would end at once.
+fn read(stream: &TcpStream, buffer: &mut Buffer) -> io::Result<usize> {
+    let (space, mut short) = (buffer.space(), None);
+    let tried = stream.try_io(Interest::READABLE, || {
+        let (count, _) = rustix::net::recv(stream, &mut *space, rustix::net::RecvFlags::empty())?;
+        if count > 0 && count < space.len() {
+            short = Some(count);
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(count)
+    });
+    let count = short.map_or(tried, Ok)?;
+    buffer.received(count);
+    Ok(count)
 }
 
 /// Writes all of it, as long as the peer takes some every [`BODY_TIME`].

@@ -13,14 +13,19 @@ pub use rewrite::ClientAddress;
 
 use crate::{buffer::Buffer, connection::Client, limits::IDLE, socket, tcp, worker::Worker};
 use exchange::After;
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 use tokio::time::{Instant, sleep_until};
+
+/// When the router ends, an idle connection is waited for so long: a client that is at work sends another request, and is
+/// told with its answer; if it were closed at once, that request could be lost.
+pub const PARTING: Duration = Duration::from_secs(3);
 
 /// Serves requests one after the other, until either side wants no more.
 pub async fn serve(worker: &Rc<Worker>, client: Client, first: Buffer) {
     let mut input = Some(first);
     let mut idle = std::pin::pin!(sleep_until(Instant::now() + IDLE));
     let mut closing = std::pin::pin!(worker.until_closing());
+    let mut parting = false;
     loop {
         let mut bytes = input.take().unwrap_or_default();
         // In a box, so that an idle connection does not hold the room that a request takes.
@@ -28,11 +33,11 @@ pub async fn serve(worker: &Rc<Worker>, client: Client, first: Buffer) {
             After::Kept => {}
             After::Closed => {
                 drop(bytes);
-                return socket::linger(client.stream).await;
+                return Box::pin(socket::linger(client.stream)).await;
             }
             After::Reset => return socket::reset(client.stream),
             After::Tunnel(lease, endpoint, answered) => {
-                tcp::join(client.stream, endpoint, bytes, answered).await;
+                Box::pin(tcp::join(client.stream, endpoint, bytes, answered)).await;
                 return drop(lease);
             }
         }
@@ -41,7 +46,7 @@ pub async fn serve(worker: &Rc<Worker>, client: Client, first: Buffer) {
             continue;
         }
         drop(bytes);
-        let deadline = Instant::now() + IDLE;
+        let mut deadline = Instant::now() + IDLE;
         loop {
             tokio::select! {
                 biased;
@@ -56,7 +61,11 @@ pub async fn serve(worker: &Rc<Worker>, client: Client, first: Buffer) {
                     // It was set for a request before: rarely setting it is cheaper than setting it for each.
                     idle.as_mut().reset(deadline);
                 }
-                () = &mut closing => return,
+                () = &mut closing, if !parting => {
+                    parting = true;
+                    deadline = Instant::now() + PARTING;
+                    idle.as_mut().reset(deadline);
+                }
             }
         }
     }
