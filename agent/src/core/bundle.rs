@@ -28,6 +28,8 @@ pub(super) enum BundleError {
     Twice(ObjectId),
     #[error("{0} carries data: Secrets stay in their cluster; refer to one by external-secrets or SOPS")]
     SecretData(ObjectId),
+    #[error("it declares a preview of Service {namespace}/{service}, which is in none of its namespaces")]
+    Preview { namespace: Namespace, service: String },
 }
 
 /// Checks a bundle, and says in which namespace its environment is.
@@ -45,6 +47,10 @@ pub(super) fn check(
     if let Some(policy) = policy.filter(|policy| !namespace.name.as_str().starts_with(&policy.namespace_prefix)) {
         let prefix = policy.namespace_prefix.clone();
         return Err(BundleError::Prefix { namespace: namespace.name.clone(), prefix });
+    }
+    if let Some(elsewhere) = bundle.previews.iter().find(|preview| preview.namespace != namespace.name) {
+        let (namespace, service) = (elsewhere.namespace.clone(), elsewhere.service.clone());
+        return Err(BundleError::Preview { namespace, service });
     }
     let mut seen = BTreeSet::new();
     for (position, value) in bundle.objects.iter().enumerate() {
@@ -87,7 +93,10 @@ pub(super) fn kinds(objects: &[Desired]) -> BTreeSet<GroupKind> {
 mod tests {
     use super::*;
     use crate::fixture;
-    use lapdev_api::bundle::BundleNamespace;
+    use lapdev_api::{
+        bundle::{BundleNamespace, DialTarget},
+        kinds::Port,
+    };
     use serde_json::{Value, json};
 
     fn bundle(objects: Vec<Value>) -> Bundle {
@@ -115,6 +124,18 @@ mod tests {
         let twice = checked(&bundle(vec![config_map("env-staging"), config_map("env-staging")]));
         assert!(matches!(twice, Err(BundleError::Twice(_))));
         assert!(matches!(checked(&bundle(vec![json!({})])), Err(BundleError::Nameless(0))));
+    }
+
+    #[test]
+    fn a_preview_is_of_the_bundles_own_namespace() {
+        let preview = |namespace: &str| {
+            let namespace = namespace.parse().expect("legal");
+            let previews = vec![DialTarget { namespace, service: "web".into(), port: Port::Number(80) }];
+            checked(&Bundle { previews, ..bundle(vec![]) })
+        };
+        assert!(preview("env-staging").is_ok());
+        let elsewhere = preview("kube-system").expect_err("elsewhere").to_string();
+        assert_eq!(elsewhere, "it declares a preview of Service kube-system/web, which is in none of its namespaces");
     }
 
     #[test]
