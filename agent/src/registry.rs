@@ -76,8 +76,11 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Takes over what a parent in the cluster says; a newer state that is held already stays.
+    /// Takes over what a parent in the cluster says; a newer state that is held already stays, but an end is an end.
     pub fn restore(&mut self, parent: &Parent) {
+        if let Some(tombstone) = &parent.tombstone {
+            self.was_ended(parent.uid(), tombstone);
+        }
         let held = self.environments.get(parent.uid()).map(|held| held.accepted.generation);
         if held.is_some_and(|held| held >= parent.accepted.generation) {
             return;
@@ -188,6 +191,20 @@ impl Registry {
                 self.awaited.remove(uid);
                 Ok(true)
             }
+        }
+    }
+
+    /// The cluster remembers that an environment was ended. What is held of it ends, whatever its generation: a uid has
+    /// one life, and what was planned for it since then was planned by somebody who did not know.
+    pub fn was_ended(&mut self, uid: &Uid, tombstone: &Tombstone) {
+        let Some(held) = self.environments.get_mut(uid) else { return };
+        let known = match &held.end {
+            Some(End::Tombstone(known)) => known.generation >= tombstone.generation,
+            Some(End::Expired(_)) | None => false,
+        };
+        if !known {
+            held.end = Some(End::Tombstone(tombstone.clone()));
+            self.awaited.remove(uid);
         }
     }
 
@@ -405,6 +422,26 @@ mod tests {
         assert_eq!(registry.tombstone(&uid(), tombstone(7)), Ok(true));
         assert!(!registry.accept(Digest::of(&two.bytes), two, "n".parse().expect("legal")), "it came too late");
         assert_eq!(registry.tombstone(&uid(), tombstone(6)), Err(Generation(7)), "an older one says nothing new");
+    }
+
+    #[test]
+    fn what_the_cluster_remembers_as_ended_lives_again_in_no_generation() {
+        let (one, two) = (bundle("one"), bundle("two"));
+        for expired in [false, true] {
+            let mut registry = Registry::default();
+            assert!(accept(&mut registry, 9, &one));
+            assert_eq!(registry.assign(&assignment(10, &two)), Assigned::Need);
+            if expired {
+                registry.expire(&uid(), Timestamp::UNIX_EPOCH);
+            }
+            registry.restore(&parent(3, &two, true, Some(tombstone(4))));
+            assert_eq!(registry.get(&uid()).expect("held").end, Some(End::Tombstone(tombstone(4))));
+            assert!(!registry.accept(Digest::of(&two.bytes), two.clone(), "n".parse().expect("legal")));
+            assert_eq!(registry.assign(&assignment(11, &two)), Assigned::Refused(Generation(4)));
+            assert_eq!(registry.tombstone(&uid(), tombstone(11)), Ok(true), "and the control plane's own may follow");
+            registry.restore(&parent(3, &two, true, Some(tombstone(4))));
+            assert_eq!(registry.get(&uid()).expect("held").end, Some(End::Tombstone(tombstone(11))));
+        }
     }
 
     #[test]

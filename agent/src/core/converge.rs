@@ -317,9 +317,8 @@ impl Core {
     fn heed(&self, held: &Environment, parent: &Parent) -> Result<(), Trouble> {
         let uid = &held.identity.uid;
         let mut registry = self.registry();
-        if let Some(tombstone) = &parent.tombstone
-            && registry.tombstone(uid, tombstone.clone()).is_ok()
-        {
+        if let Some(tombstone) = &parent.tombstone {
+            registry.was_ended(uid, tombstone);
             return Err(Trouble::Waiting("it was ended before".into()));
         }
         if parent.accepted.generation > held.accepted.generation {
