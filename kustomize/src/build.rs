@@ -9,7 +9,7 @@ use crate::fields::build_metadata::Plugin;
 use crate::fields::names::{self, Affix};
 use crate::fields::namespace::Move;
 use crate::fields::vars::Vars;
-use crate::fields::{configurations, generators, pairs, patches, transformers};
+use crate::fields::{configurations, crds, generators, pairs, patches, transformers};
 use crate::finish;
 use crate::kustomization::{self, Kustomization, Text};
 use crate::object::Object;
@@ -31,6 +31,7 @@ pub fn render(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, E
         defaults: Rc::new(FieldSpecs::default()),
         budget,
     };
+    kustomization.open_api.choose(source, &root)?;
     let mut all = build.start();
     build.accumulate(&root, &kustomization, &mut all)?;
     finish::finish(all.list, &all.vars, &kustomization, &root, &all.specs, source)
@@ -91,6 +92,9 @@ impl Build<'_> {
         if !kustomization.configurations.is_empty() {
             configurations::add(&kustomization.configurations, self.source, directory, Rc::make_mut(&mut all.specs))?;
         }
+        if !kustomization.crds.is_empty() {
+            crds::add(&kustomization.crds, self.source, directory, Rc::make_mut(&mut all.specs))?;
+        }
         self.generators(directory, kustomization, all)?;
         for entry in &kustomization.components {
             self.component(directory, entry, all)?;
@@ -118,7 +122,8 @@ impl Build<'_> {
             match self.source.file(directory, &entry.value, &entry.place)? {
                 Some(file) => {
                     let text = self.source.text(&file)?;
-                    all.list.append_read(resource::of_file(&text, &file, &self.source.options.limits)?)?;
+                    let read = resource::of_file(&text, &file, &self.source.options.limits)?;
+                    self.append_read(read, all)?;
                 }
                 None => self.base(directory, entry, all)?,
             }
@@ -128,6 +133,11 @@ impl Build<'_> {
             }
         }
         Ok(())
+    }
+
+    fn append_read(&self, read: Vec<Resource>, all: &mut Accumulated) -> Result<(), Error> {
+        read.iter().for_each(|resource| self.source.types.meet(&resource.gvk()));
+        all.list.append_read(read)
     }
 
     /// A base has objects of its own, which join the parent's when it is done.
@@ -179,6 +189,7 @@ impl Build<'_> {
             return Err(Error::new(entry.place.clone(), Problem::Cycle(entry.value.clone(), way.join(" → "))));
         }
         let kustomization = kustomization::load(self.source, &base)?;
+        kustomization.open_api.choose(self.source, &base)?;
         Ok((base, kustomization))
     }
 
@@ -188,7 +199,7 @@ impl Build<'_> {
         let mut paths = Vec::new();
         for entry in entries {
             match resource::resources(&entry.value, &entry.place, &self.source.options.limits) {
-                Ok(inline) => all.list.append_read(inline)?,
+                Ok(inline) => self.append_read(inline, &mut all)?,
                 Err(_) => paths.push(entry.clone()),
             }
         }

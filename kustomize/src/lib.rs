@@ -18,7 +18,7 @@
 //!
 //! The behaviour is the reference's (kustomize 5), its output style and name hashes included. What
 //! it knows and this crate does not is an [error](Problem::Unsupported) at the field that asks for
-//! it, never silence: `openapi`, `crds`, Helm charts, remote resources and bases, and plugins that
+//! it, never silence: Helm charts, remote resources and bases, and plugins that
 //! run programs or containers.
 //!
 //! Hostile input ends in one error: [`Limits`] bound what is read, nested and multiplied.
@@ -49,6 +49,7 @@ pub use object::{Object, to_yaml};
 pub use options::{Limits, LoadRestrictor, Options};
 pub use path::TreePath;
 
+use patch::Types;
 use source::Source;
 
 /// Renders the kustomization in the directory `path`.
@@ -56,7 +57,7 @@ use source::Source;
 /// # Errors
 /// The first problem met, with its place; see [`Problem`].
 pub fn render(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
-    build::render(Source { fs, options }, path)
+    build::render(Source { fs, options, types: &Types::default() }, path)
 }
 
 /// Loads the objects of all `*.yaml` and `*.yml` files directly in the directory `path`, sorted by
@@ -65,7 +66,7 @@ pub fn render(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result
 /// # Errors
 /// The first problem met, with its place; see [`Problem`].
 pub fn load_manifests(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
-    plain::load(Source { fs, options }, path)
+    plain::load(Source { fs, options, types: &Types::default() }, path)
 }
 
 /// Renders the directory `path` if it has a kustomization file, and loads its plain manifests if not.
@@ -73,7 +74,8 @@ pub fn load_manifests(fs: &dyn FileSystem, path: &TreePath, options: &Options) -
 /// # Errors
 /// The first problem met, with its place; see [`Problem`].
 pub fn render_source(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
-    let source = Source { fs, options };
+    let types = Types::default();
+    let source = Source { fs, options, types: &types };
     match build::has_kustomization(source, path)? {
         true => build::render(source, path),
         false => plain::load(source, path),

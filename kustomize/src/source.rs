@@ -3,6 +3,7 @@
 use crate::error::{Error, Place, Problem};
 use crate::fs::{FileKind, FileSystem, Found};
 use crate::options::{LoadRestrictor, Options};
+use crate::patch::Types;
 use crate::path::TreePath;
 
 /// The tree that is rendered, with the caller's choices.
@@ -10,6 +11,8 @@ use crate::path::TreePath;
 pub struct Source<'s> {
     pub fs: &'s dyn FileSystem,
     pub options: &'s Options,
+    /// The types by which patches merge.
+    pub types: &'s Types,
 }
 
 impl Source<'_> {

@@ -4,6 +4,7 @@
 use super::build_metadata::Plugin;
 use super::config_map_generator::ConfigMapGenerator;
 use super::generator_options::GeneratorOptions;
+use super::iam_policy_generator;
 use super::secret_generator::SecretGenerator;
 use super::transformers::{builtin_kind, settings};
 use crate::error::{Error, Problem};
@@ -29,6 +30,7 @@ pub fn generate(mut config: Resource, source: Source<'_>, root: &TreePath) -> Re
     let mut resource = match kind.as_str() {
         "ConfigMapGenerator" => ConfigMapGenerator::decode(&field)?.generate(source, root, &all)?,
         "SecretGenerator" => SecretGenerator::decode(&field)?.generate(source, root, &all)?,
+        "IAMPolicyGenerator" => iam_policy_generator::generate(&field)?,
         other => return Err(field.error(Problem::Unsupported(format!("the generator `{other}`"), ""))),
     };
     resource.made_by = Some(Plugin { kind, name });

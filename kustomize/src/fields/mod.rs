@@ -4,12 +4,15 @@
 pub mod build_metadata;
 pub mod config_map_generator;
 pub mod configurations;
+pub mod crds;
 pub mod generator_options;
 pub mod generators;
+pub mod iam_policy_generator;
 pub mod images;
 pub mod labels;
 pub mod names;
 pub mod namespace;
+pub mod openapi;
 pub mod pairs;
 pub mod patches;
 pub mod replacements;

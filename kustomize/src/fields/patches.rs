@@ -5,7 +5,7 @@ use crate::error::{Error, Place, Problem};
 use crate::kustomization::{Field, Text};
 use crate::patch::json6902::{self, Operation};
 use crate::patch::selector::Selector;
-use crate::patch::strategic_merge;
+use crate::patch::{Schema, Types, strategic_merge};
 use crate::path::TreePath;
 use crate::resource::{self, Resource, ResourceList};
 use crate::source::Source;
@@ -96,7 +96,7 @@ impl Patch {
             }
             Loaded::Empty => Ok(()),
             Loaded::Json(operations) => self.apply_json(&operations, &place, list),
-            Loaded::StrategicMerge(patches) => self.apply_merge(patches, &place, list),
+            Loaded::StrategicMerge(patches) => self.apply_merge(patches, &place, source.types, list),
         }
     }
 
@@ -135,9 +135,15 @@ impl Patch {
         list.check_unique()
     }
 
-    fn apply_merge(&self, mut patches: Vec<Resource>, place: &Place, list: &mut ResourceList) -> Result<(), Error> {
+    fn apply_merge(
+        &self,
+        mut patches: Vec<Resource>,
+        place: &Place,
+        types: &Types,
+        list: &mut ResourceList,
+    ) -> Result<(), Error> {
         let Some(target) = &self.target else {
-            return patches.into_iter().try_for_each(|patch| self.apply_to_named(patch, list));
+            return patches.into_iter().try_for_each(|patch| self.apply_to_named(patch, types, list));
         };
         let (Some(patch), true) = (patches.pop(), patches.is_empty()) else {
             let why = "several strategic merge patches in one entry cannot share a `target`; make one entry for each";
@@ -152,24 +158,24 @@ impl Patch {
             if let (Some(object), Some(version)) = (patch.value.as_object_mut(), resource.value.get("apiVersion")) {
                 object.insert("apiVersion".to_owned(), version.clone());
             }
-            self.merge(resource, patch)?;
+            self.merge(resource, patch, types)?;
         }
         drop_deleted(list)
     }
 
     /// Applies a patch to the one object that it names.
-    fn apply_to_named(&self, patch: Resource, list: &mut ResourceList) -> Result<(), Error> {
+    fn apply_to_named(&self, patch: Resource, types: &Types, list: &mut ResourceList) -> Result<(), Error> {
         let at = named(&patch, list)?;
-        self.merge(&mut list.items_mut()[at], patch)?;
+        self.merge(&mut list.items_mut()[at], patch, types)?;
         drop_deleted(list)
     }
 
-    fn merge(&self, resource: &mut Resource, patch: Resource) -> Result<(), Error> {
+    fn merge(&self, resource: &mut Resource, patch: Resource, types: &Types) -> Result<(), Error> {
         if self.allow_name_change || self.allow_kind_change {
             resource.remember();
         }
         let keep = Keep { name: !self.allow_name_change, kind: !self.allow_kind_change };
-        merge(resource, patch, keep)
+        merge(resource, patch, keep, types)
     }
 }
 
@@ -196,7 +202,7 @@ pub fn apply_strategic_merge(
     }
     for patch in patches {
         let at = named(&patch, list)?;
-        merge(&mut list.items_mut()[at], patch, Keep { name: true, kind: true })?;
+        merge(&mut list.items_mut()[at], patch, Keep { name: true, kind: true }, source.types)?;
         drop_deleted(list)?;
     }
     Ok(())
@@ -224,12 +230,18 @@ struct Keep {
 }
 
 /// Merges a patch into an object; one that the patch deletes becomes null.
-fn merge(resource: &mut Resource, patch: Resource, keep: Keep) -> Result<(), Error> {
+fn merge(resource: &mut Resource, patch: Resource, keep: Keep, types: &Types) -> Result<(), Error> {
     let (name, namespace, kind) =
         (resource.name().to_owned(), resource.namespace().to_owned(), resource.kind().to_owned());
     let (id, place) = (resource.id(), patch.place.clone());
-    let merged = strategic_merge::merge(resource.value.take(), patch.value, &std::mem::take(&mut resource.valueless))
+    types.use_now();
+    let schema = Schema::new(types, [resource.comments.as_deref(), patch.comments.as_deref()]);
+    let valueless = std::mem::take(&mut resource.valueless);
+    let merged = strategic_merge::merge(resource.value.take(), patch.value, &valueless, schema)
         .map_err(|why| Error::new(place, Problem::Patch(format!("{id}: {why}"))))?;
+    if let Some(comments) = &patch.comments {
+        resource.comments.get_or_insert_default().add(comments);
+    }
     let Some(merged @ Value::Object(_)) = merged else { return Ok(()) };
     resource.value = merged;
     if keep.kind

@@ -12,6 +12,7 @@ use crate::fields::config_map_generator::ConfigMapGenerator;
 use crate::fields::generator_options::GeneratorOptions;
 use crate::fields::images::Image;
 use crate::fields::labels::Labels;
+use crate::fields::openapi::OpenApi;
 use crate::fields::patches::Patch;
 use crate::fields::replacements;
 use crate::fields::replicas::Replica;
@@ -47,6 +48,8 @@ pub struct Kustomization {
     pub validators: Vec<Text>,
     pub replacements: Vec<replacements::Entry>,
     pub configurations: Vec<Text>,
+    pub crds: Vec<Text>,
+    pub open_api: OpenApi,
     pub sort_options: Option<Order>,
     pub build_metadata: BuildMetadata,
     /// The file itself.
@@ -96,8 +99,6 @@ const FIELDS: &[&str] = &[
 
 /// Known to the reference, but not yet here: an error as soon as one says something.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("openapi", ""),
-    ("crds", ""),
     ("helmGlobals", "; render the chart to files and list them under `resources`"),
     ("helmCharts", "; render the chart to files and list them under `resources`"),
     ("helmChartInflationGenerator", "; render the chart to files and list them under `resources`"),
@@ -140,6 +141,8 @@ impl Kustomization {
             transformers: fields.texts("transformers")?,
             validators: fields.texts("validators")?,
             configurations: fields.texts("configurations")?,
+            crds: fields.texts("crds")?,
+            open_api: fields.get("openapi").map(|field| OpenApi::decode(&field)).transpose()?.unwrap_or_default(),
             sort_options: fields.get("sortOptions").map(|field| Order::decode(&field)).transpose()?,
             build_metadata: BuildMetadata::decode(&fields)?,
             file: root.file().clone(),

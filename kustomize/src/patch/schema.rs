@@ -1,69 +1,125 @@
 //! What strategic merge knows about the type of a value: which lists merge, and by which keys.
 
-use super::merge_keys::{DEFINITIONS, Field, KINDS};
+use super::merge_keys::{DEFINITIONS, Field};
+use super::schema_comments::SchemaComments;
+use super::types::Types;
 use serde_json::Value;
 
 /// The type of a value, as far as merging is concerned.
-#[derive(Clone, Copy, Default)]
-pub struct Schema {
-    fields: &'static [Field],
-    /// The keys by which this list merges; `None` if it is replaced.
-    pub keys: Option<&'static [&'static str]>,
-    elements: Option<u16>,
+#[derive(Clone, Copy)]
+pub struct Schema<'s> {
+    types: &'s Types,
+    form: Form<'s>,
+    /// What the target and the patch say in comments from here on.
+    comments: [Option<&'s SchemaComments>; 2],
 }
 
-impl Schema {
-    /// The type of the objects of a kind; knows nothing about kinds that are not built in.
-    fn of_kind(api_version: &str, kind: &str) -> Self {
-        if kind.is_empty() {
-            return Self::default();
-        }
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        match KINDS.binary_search_by(|row| (row.0, row.1, row.2).cmp(&(group, version, kind))) {
-            Ok(at) => Self::of_definition(KINDS[at].3),
-            Err(_) => Self::default(),
-        }
+/// Where a type is described.
+#[derive(Clone, Copy)]
+pub enum Form<'s> {
+    Unknown,
+    /// A built-in type that has fields.
+    Fields(&'static [Field]),
+    /// A built-in list that merges: its keys, and the definition of its elements.
+    List(&'static [&'static str], Option<u16>),
+    /// A schema of an OpenAPI document or of a comment.
+    Custom(&'s Value),
+}
+
+impl Form<'_> {
+    /// A built-in definition.
+    pub fn of_definition(index: u16) -> Self {
+        DEFINITIONS.get(usize::from(index)).map_or(Self::Unknown, |fields| Self::Fields(fields))
+    }
+}
+
+impl<'s> Schema<'s> {
+    /// A type that is not known yet, with the comments of the target and of the patch.
+    pub fn new(types: &'s Types, comments: [Option<&'s SchemaComments>; 2]) -> Self {
+        Self { types, form: Form::Unknown, comments }
     }
 
     /// This type, or if nothing is known about it the kind that one of the values names itself.
     pub fn or_named_by(self, values: [Option<&Value>; 2]) -> Self {
-        if self.is_known() {
+        if !matches!(self.form, Form::Unknown | Form::Fields([])) {
             return self;
         }
-        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mut named =
-            values.into_iter().flatten().map(|value| Self::of_kind(&text(value, "apiVersion"), &text(value, "kind")));
-        named.find(|schema| schema.is_known()).unwrap_or(self)
-    }
-
-    fn is_known(self) -> bool {
-        !self.fields.is_empty() || self.keys.is_some()
-    }
-
-    fn of_definition(index: u16) -> Self {
-        Self { fields: DEFINITIONS.get(usize::from(index)).copied().unwrap_or_default(), keys: None, elements: None }
-    }
-
-    /// The type of a field.
-    pub fn field(self, name: &str) -> Self {
-        match self.fields.iter().find(|field| field.name == name) {
-            Some(Field { keys: Some(keys), definition, .. }) => {
-                Self { fields: &[], keys: Some(keys), elements: *definition }
+        let text = |value: &'_ Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        for value in values.into_iter().flatten().filter(|value| value.is_object()) {
+            let form = self.types.of_kind(&text(value, "apiVersion"), &text(value, "kind"));
+            if !matches!(form, Form::Unknown | Form::Fields([])) {
+                return Self { form, ..self };
             }
-            Some(Field { definition: Some(definition), .. }) => Self::of_definition(*definition),
-            _ => Self::default(),
+        }
+        self
+    }
+
+    /// The type of a field. What a comment says about it comes first.
+    pub fn field(self, name: &str) -> Self {
+        let comments = self.comments.map(|comments| comments.and_then(|comments| comments.field(name)));
+        let commented = comments.iter().flatten().find_map(|comments| comments.schema());
+        let form = match (commented, self.form) {
+            (Some(schema), _) => Form::Custom(schema),
+            (None, Form::Fields(fields)) => match fields.iter().find(|field| field.name == name) {
+                Some(Field { keys: Some(keys), definition, .. }) => Form::List(keys, *definition),
+                Some(Field { definition: Some(definition), .. }) => Form::of_definition(*definition),
+                _ => Form::Unknown,
+            },
+            (None, Form::Custom(schema)) => {
+                let property = schema.get("properties").and_then(|properties| properties.get(name));
+                let property = property.or_else(|| schema.get("additionalProperties"));
+                property.filter(|property| property.is_object()).map_or(Form::Unknown, Form::Custom)
+            }
+            (None, Form::Unknown | Form::List(..)) => Form::Unknown,
+        };
+        Self { form: self.types.resolved(form), comments, ..self }
+    }
+
+    /// The type of a list's elements. Comments inside of lists are not read.
+    pub fn elements(self) -> Self {
+        let form = match self.form {
+            Form::List(_, Some(definition)) => Form::of_definition(definition),
+            Form::Custom(schema) if is_list(schema) => {
+                schema.get("items").filter(|items| items.is_object()).map_or(Form::Unknown, Form::Custom)
+            }
+            _ => Form::Unknown,
+        };
+        Self { form: self.types.resolved(form), comments: [None, None], ..self }
+    }
+
+    /// The keys by which this list merges, none for a list of scalars; `None` if it is replaced.
+    pub fn keys(&self) -> Option<Vec<&'s str>> {
+        match self.form {
+            Form::List(keys, _) => Some(keys.to_vec()),
+            Form::Custom(schema) => {
+                let strategy = schema.get("x-kubernetes-patch-strategy")?.as_str()?;
+                strategy.split(',').any(|strategy| strategy == "merge").then(|| custom_keys(schema))
+            }
+            Form::Unknown | Form::Fields(_) => None,
         }
     }
+}
 
-    /// The type of a list's elements.
-    pub fn elements(self) -> Self {
-        self.elements.map(Self::of_definition).unwrap_or_default()
+fn is_list(schema: &Value) -> bool {
+    match schema.get("type") {
+        Some(Value::String(name)) => name == "array",
+        Some(Value::Array(names)) => matches!(names.as_slice(), [name] if name == "array"),
+        _ => false,
+    }
+}
+
+fn custom_keys(schema: &Value) -> Vec<&str> {
+    match (schema.get("x-kubernetes-list-map-keys"), schema.get("x-kubernetes-patch-merge-key")) {
+        (Some(Value::Array(keys)), _) => keys.iter().filter_map(Value::as_str).collect(),
+        (_, Some(Value::String(key))) => vec![key.as_str()],
+        _ => Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::patch::merge_keys::KINDS;
     use serde_json::json;
 
     #[test]
@@ -77,10 +133,12 @@ mod tests {
     #[test]
     fn containers_of_a_deployment_merge_by_name() {
         let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment"});
-        let spec =
-            Schema::default().or_named_by([Some(&deployment), None]).field("spec").field("template").field("spec");
-        assert_eq!(spec.field("containers").keys, Some(&["name"][..]));
-        assert_eq!(spec.field("containers").elements().field("ports").keys, Some(&["containerPort", "protocol"][..]));
-        assert_eq!(spec.field("tolerations").keys, None);
+        let types = Types::default();
+        let spec = Schema::new(&types, [None, None]).or_named_by([Some(&deployment), None]);
+        let spec = spec.field("spec").field("template").field("spec");
+        assert_eq!(spec.field("containers").keys(), Some(vec!["name"]));
+        let ports = spec.field("containers").elements().field("ports");
+        assert_eq!(ports.keys(), Some(vec!["containerPort", "protocol"]));
+        assert_eq!(spec.field("tolerations").keys(), None);
     }
 }

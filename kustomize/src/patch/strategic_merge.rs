@@ -13,13 +13,18 @@ const VALUELESS: &str = "\0valueless";
 
 /// Merges `patch` over `target`; `Ok(None)` if the patch deletes it. Errors say what does not fit.
 /// `valueless` are the nulls of the target (as JSON pointers) that a merge drops.
-pub fn merge(mut target: Value, patch: Value, valueless: &[String]) -> Result<Option<Value>, String> {
+pub fn merge(
+    mut target: Value,
+    patch: Value,
+    valueless: &[String],
+    schema: Schema<'_>,
+) -> Result<Option<Value>, String> {
     for pointer in valueless {
         if let Some(null @ Value::Null) = target.pointer_mut(pointer) {
             *null = Value::from(VALUELESS);
         }
     }
-    let mut merged = both(Some(target), Some(patch), Schema::default())?.value;
+    let mut merged = both(Some(target), Some(patch), schema)?.value;
     if let (Some(value), false) = (&mut merged, valueless.is_empty()) {
         restore(value);
     }
@@ -47,7 +52,7 @@ impl Merged {
     const NOTHING: Self = Self { value: None, is_target: false };
 }
 
-fn both(target: Option<Value>, patch: Option<Value>, schema: Schema) -> Result<Merged, String> {
+fn both(target: Option<Value>, patch: Option<Value>, schema: Schema<'_>) -> Result<Merged, String> {
     let schema = schema.or_named_by([target.as_ref(), patch.as_ref()]);
     let target = target.filter(|value| value != VALUELESS);
     same_shape(target.as_ref(), patch.as_ref())?;
@@ -123,7 +128,7 @@ impl Directive {
     }
 }
 
-fn mappings(target: Map<String, Value>, mut patch: Map<String, Value>, schema: Schema) -> Result<Merged, String> {
+fn mappings(target: Map<String, Value>, mut patch: Map<String, Value>, schema: Schema<'_>) -> Result<Merged, String> {
     match Directive::of_mapping(&mut patch)? {
         Directive::Delete => Ok(Merged::NOTHING),
         Directive::Replace => Ok(Merged { value: Some(own_fields(patch, schema)?), is_target: false }),
@@ -131,7 +136,7 @@ fn mappings(target: Map<String, Value>, mut patch: Map<String, Value>, schema: S
     }
 }
 
-fn fields(mut target: Map<String, Value>, mut patch: Map<String, Value>, schema: Schema) -> Result<Value, String> {
+fn fields(mut target: Map<String, Value>, mut patch: Map<String, Value>, schema: Schema<'_>) -> Result<Value, String> {
     let mut names: Vec<String> = target.keys().cloned().collect();
     names.extend(patch.keys().filter(|name| !target.contains_key(*name)).cloned());
     for name in names {
@@ -152,14 +157,14 @@ fn within(name: &str, why: &str) -> String {
 }
 
 /// A value that only the patch has. Its own nulls and directives still count.
-fn added(patch: Value, schema: Schema) -> Result<Option<Value>, String> {
+fn added(patch: Value, schema: Schema<'_>) -> Result<Option<Value>, String> {
     match patch {
         Value::Object(mut map) => match Directive::of_mapping(&mut map) {
             Ok(Directive::Delete) => Ok(None),
             _ => own_fields(map, schema).map(Some),
         },
-        Value::Array(items) => match schema.keys {
-            Some(keys) => associative(items, None, keys, schema).map(Some),
+        Value::Array(items) => match schema.keys() {
+            Some(keys) => associative(items, None, &keys, schema).map(Some),
             None => Ok(Some(Value::Array(items))),
         },
         other => Ok(Some(other)),
@@ -167,7 +172,7 @@ fn added(patch: Value, schema: Schema) -> Result<Option<Value>, String> {
 }
 
 /// The fields of a patch's mapping merged with themselves, as the reference does it.
-fn own_fields(map: Map<String, Value>, schema: Schema) -> Result<Value, String> {
+fn own_fields(map: Map<String, Value>, schema: Schema<'_>) -> Result<Value, String> {
     let mut result = Map::new();
     for (name, value) in map {
         if let Some(value) = own(value, schema.field(&name)).map_err(|why| within(&name, &why))? {
@@ -177,7 +182,7 @@ fn own_fields(map: Map<String, Value>, schema: Schema) -> Result<Value, String> 
     Ok(Value::Object(result))
 }
 
-fn own(value: Value, schema: Schema) -> Result<Option<Value>, String> {
+fn own(value: Value, schema: Schema<'_>) -> Result<Option<Value>, String> {
     let schema = schema.or_named_by([Some(&value), None]);
     match value {
         Value::Null => Ok(None),
@@ -186,34 +191,34 @@ fn own(value: Value, schema: Schema) -> Result<Option<Value>, String> {
             Directive::Merge | Directive::Replace => own_fields(map, schema).map(Some),
         },
         Value::Array(mut items) => {
-            let Some(keys) = schema.keys else { return Ok(Some(Value::Array(items))) };
+            let Some(keys) = schema.keys() else { return Ok(Some(Value::Array(items))) };
             match Directive::of_list(&mut items)? {
                 Directive::Delete => Ok(None),
-                Directive::Merge | Directive::Replace => associative(items, None, keys, schema).map(Some),
+                Directive::Merge | Directive::Replace => associative(items, None, &keys, schema).map(Some),
             }
         }
         other => Ok(Some(other)),
     }
 }
 
-fn lists(target: Vec<Value>, patch: Option<Value>, schema: Schema) -> Result<Merged, String> {
+fn lists(target: Vec<Value>, patch: Option<Value>, schema: Schema<'_>) -> Result<Merged, String> {
     let patch = match patch {
         Some(Value::Array(items)) => Some(items),
         _ => None,
     };
-    let Some(keys) = schema.keys else {
+    let Some(keys) = schema.keys() else {
         let is_target = patch.is_none();
         return Ok(Merged { value: Some(Value::Array(patch.unwrap_or(target))), is_target });
     };
     let Some(mut patch) = patch else {
-        let value = associative(target, Some(&[]), keys, schema)?;
+        let value = associative(target, Some(&[]), &keys, schema)?;
         return Ok(Merged { value: Some(value), is_target: true });
     };
     match Directive::of_list(&mut patch)? {
         Directive::Delete => Ok(Merged::NOTHING),
-        Directive::Replace => Ok(Merged { value: Some(associative(patch, None, keys, schema)?), is_target: false }),
+        Directive::Replace => Ok(Merged { value: Some(associative(patch, None, &keys, schema)?), is_target: false }),
         Directive::Merge => {
-            Ok(Merged { value: Some(associative(target, Some(&patch), keys, schema)?), is_target: true })
+            Ok(Merged { value: Some(associative(target, Some(&patch), &keys, schema)?), is_target: true })
         }
     }
 }
@@ -222,13 +227,13 @@ fn lists(target: Vec<Value>, patch: Option<Value>, schema: Schema) -> Result<Mer
 fn associative(
     mut target: Vec<Value>,
     patch: Option<&[Value]>,
-    keys: &'static [&'static str],
-    schema: Schema,
+    keys: &[&str],
+    schema: Schema<'_>,
 ) -> Result<Value, String> {
     if target.len() + patch.map_or(0, <[_]>::len) > MAX_ELEMENTS {
         return Err(format!("lists of more than {MAX_ELEMENTS} elements are not merged"));
     }
-    let keys = if keys.is_empty() { &[""] } else { keys };
+    let keys = if keys.is_empty() { &[""][..] } else { keys };
     let mut identities = elements::identities(patch.unwrap_or_default(), &target, keys);
     if keys.len() > 1 {
         elements::unify(&mut identities);
@@ -256,7 +261,7 @@ fn one_element(
     patch: Option<&[Value]>,
     keys: &[&str],
     values: &[String],
-    schema: Schema,
+    schema: Schema<'_>,
 ) -> Result<Option<Value>, String> {
     let (some_keys, some_values) = elements::used_keys(&[values.to_vec()], values, keys);
     let old = elements::find(target, &some_keys, &some_values);

@@ -3,6 +3,7 @@
 use super::Resource;
 use crate::error::{Error, Place, Problem};
 use crate::options::Limits;
+use crate::patch::SchemaComments;
 use crate::path::TreePath;
 use crate::yaml::{self, Dialect, Node};
 use serde_json::Value;
@@ -18,7 +19,12 @@ pub fn resources(text: &str, place: &Place, limits: &Limits) -> Result<Vec<Resou
         yaml::documents(text, Dialect::Object, limits).map_err(|(at, problem)| Error::new(locate(at), problem))?;
     let mut found = Vec::new();
     for document in documents {
+        let comments = SchemaComments::read(&document, text).map(Box::new);
+        let first = found.len();
         expand(document, &locate, &mut found)?;
+        if let [only] = &mut found[first..] {
+            only.comments = comments;
+        };
     }
     Ok(found)
 }

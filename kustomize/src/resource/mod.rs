@@ -12,6 +12,7 @@ pub use list::ResourceList;
 
 use crate::error::Place;
 use crate::fields::build_metadata::Plugin;
+use crate::patch::SchemaComments;
 use serde_json::{Map, Value};
 use std::rc::Rc;
 
@@ -39,6 +40,8 @@ pub struct Resource {
     /// Where the text had a key without a value, which is less than a written `null`: the first
     /// strategic merge drops it.
     pub valueless: Vec<String>,
+    /// The schemas that the text gives in comments.
+    pub comments: Option<Box<SchemaComments>>,
 }
 
 /// What the object was called before a change.
@@ -72,6 +75,7 @@ impl Resource {
             changed_by: Vec::new(),
             vars: Vec::new(),
             valueless: Vec::new(),
+            comments: None,
         }
     }
 
