@@ -26,6 +26,10 @@ async fn a_head_that_drips_is_answered_408_in_time_however_many_drip() {
     let (mut ground, backend) = (Ground::start().await, Backend::start().await);
     ground.baseline(&[backend.address]);
     let witness = Witness::of(&ground);
+    // One who used its connection before, and will again: that is not slow.
+    let mut idle = Talk::to(ground.web).await;
+    let ask = "GET /kept HTTP/1.1\r\nhost: web\r\n\r\n";
+    assert_eq!(idle.ask(ask).await.text(), "/kept");
     let (before, mut slow) = (memory::resident(), JoinSet::new());
     for n in 0..500 {
         let begin = ["GET /slow", "GET /slow HTTP/1.1\r\nho", "GET /slow HTTP/1.1\r\nhost: web\r\nx: "][n % 3];
@@ -37,6 +41,7 @@ async fn a_head_that_drips_is_answered_408_in_time_however_many_drip() {
         assert!(after >= HEAD_TIME / 2 && after < HEAD_TIME * 3, "{after:?}");
     }
     memory::grew_at_most(before, 32);
+    assert_eq!(idle.ask(ask).await.text(), "/kept");
     witness.was_unharmed().await;
     assert!(backend.whole().iter().all(|(path, _)| path != "/slow"));
 }
