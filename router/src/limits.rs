@@ -72,8 +72,6 @@ pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
 pub const SEND_BUFFER: usize = 128 * 1024;
 /// Streams for which one HTTP/2 connection to an endpoint is used before another one is opened.
 pub const STREAMS_PER_UPSTREAM: usize = 100;
-/// What is gathered of frames to be sent at once on an HTTP/2 connection, about.
-pub const GATHERED: usize = 48 * 1024;
 /// What is kept of a request's body until its answer begins, so that it can be sent again to another endpoint if the first
 /// says that it did not look at it.
 pub const REPLAYED: usize = 64 * 1024;

@@ -2,7 +2,7 @@
 //! and written to once for many frames. The library flushes after each larger piece of a body, which would be a system
 //! call for each; so what it writes is gathered, and goes out when it has nothing more to do ([`Flush::after`]).
 
-use crate::{buffer::Buffer, limits::GATHERED};
+use crate::{buffer::Buffer, limits::BUFFER};
 use std::{
     cell::RefCell,
     future::Future,
@@ -116,13 +116,19 @@ impl AsyncWrite for Pipe {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        while self.shared.len() >= GATHERED {
+        if self.shared.len() >= BUFFER {
             ready!(self.shared.send(cx))?;
         }
         let mut gathered = self.shared.gathered.borrow_mut();
         let buffer = gathered.get_or_insert_with(Buffer::default);
-        slices.iter().for_each(|slice| buffer.put(slice));
-        Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+        let mut taken = 0;
+        for slice in slices {
+            // No more than it has room for: one that grew could not be used again.
+            let count = slice.len().min(BUFFER - buffer.len());
+            buffer.put(&slice[..count]);
+            taken += count;
+        }
+        Poll::Ready(Ok(taken))
     }
 
     fn is_write_vectored(&self) -> bool {
