@@ -95,6 +95,6 @@ pub(crate) fn status(record: &EnvironmentRecord, phase: Phase) -> EnvironmentSta
         message: String::new(),
         workloads: vec![],
         notices: vec![],
-            traffic: vec![],
+        traffic: vec![],
     }
 }
