@@ -36,7 +36,8 @@ pub struct Accepted {
     pub target: Arc<RoutedTarget>,
 }
 
-/// Listens as the table says until [`Phase::Closing`]. `listening` is kept at what really listens.
+/// Listens as the table says until [`Phase::Closing`]. `listening` is kept at what really listens. When it ends nobody holds
+/// `workers` on its account any more.
 pub async fn run(
     address: IpAddr,
     workers: Arc<Vec<Handle>>,
@@ -74,9 +75,14 @@ pub async fn run(
         };
         tokio::select! {
             () = changed => {}
-            _ = phase.wait_for(|phase| *phase >= Phase::Closing) => return,
+            _ = phase.wait_for(|phase| *phase >= Phase::Closing) => break,
             () = sleep(AGAIN), if missing => {}
         }
+    }
+    open.values().for_each(AbortOnDropHandle::abort);
+    for task in open.into_values() {
+        // It was aborted, so that is all that it can say.
+        let _ = task.await;
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     ground::{Ground, SOON},
     talk::{Talk, get},
 };
+use lapdev_api::route::RoutingTable;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
@@ -34,6 +35,28 @@ async fn what_is_under_way_is_finished_and_each_connection_is_told() {
     assert_eq!((answer.text(), answer.field("connection")), ("slow", Some("close")));
     tokio::time::timeout(SOON, drain).await.expect("nothing is left to wait for").expect("it ends");
     assert!(TcpStream::connect(ground.web).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_finished_however_many_ports_are_listened_on() {
+    let many = |table: &mut RoutingTable| {
+        let like = table.services["web"].clone();
+        for number in 1..300 {
+            let (name, mut service) = (format!("other-{number}"), like.clone());
+            service.baseline = format!("{name}--baseline");
+            service.ports[0].listen += number;
+            table.services.insert(name, service);
+        }
+    };
+    let (mut ground, backend) = (Ground::with(many).await, Played::new().await);
+    ground.baseline(&[backend.address]);
+    let mut client = Talk::to(ground.web).await;
+    client.send(get("")).await;
+    let mut server = backend.accept().await;
+    server.until("\r\n\r\n").await;
+    let begun = Instant::now();
+    tokio::time::timeout(SOON, ground.drain(Duration::from_secs(2))).await.expect("it ends");
+    assert!(begun.elapsed() >= Duration::from_secs(2), "it waited for the one request");
 }
 
 #[tokio::test]
