@@ -98,9 +98,19 @@ impl Worker {
         self.snapshot.borrow().clone()
     }
 
-    /// What `listen` stands for now; where it stands for nothing any more, what it stood for.
+    /// What stands now for what a connection was opened to. Where its router port is another Service's by now, or nobody's,
+    /// it is what it was: who connected to one Service must never be answered by another.
     pub fn target(&self, snapshot: &Snapshot, known: &Arc<RoutedTarget>) -> Arc<RoutedTarget> {
-        snapshot.port(known.port.listen).unwrap_or(known).clone()
+        let is_same = |now: &&Arc<RoutedTarget>| now.port.port == known.port.port && now.service == known.service;
+        snapshot.port(known.port.listen).filter(is_same).unwrap_or(known).clone()
+    }
+
+    /// Lets go of what nobody uses any more.
+    fn sweep(&self) {
+        // A worker without requests would keep an old table, and with it endpoints that are gone.
+        drop(self.snapshot());
+        self.idle.borrow_mut().sweep();
+        self.upstreams.sweep();
     }
 
     /// Whether connections are to end as soon as nothing is under way on them.
@@ -148,10 +158,10 @@ impl Handle {
         Ok(Self { sender, connections, thread })
     }
 
-    /// Whether it has room for another connection.
+    /// Whether it has room for another connection. One that has ended has none: it would otherwise have the fewest for ever.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.connections.load(Relaxed) < CONNECTIONS
+        !self.sender.is_closed() && self.connections.load(Relaxed) < CONNECTIONS
     }
 
     /// Hands it a connection. It is the worker's from then on.
@@ -179,10 +189,7 @@ async fn work(worker: Rc<Worker>, mut handed: mpsc::Receiver<Accepted>, count: A
                 Some(accepted) => take(&worker, accepted, &count),
                 None => break,
             },
-            _ = sweep.tick() => {
-                worker.idle.borrow_mut().sweep();
-                worker.upstreams.sweep();
-            }
+            _ = sweep.tick() => worker.sweep(),
             Ok(()) = phases.changed() => enter(&worker, *phases.borrow_and_update()),
         }
     }
@@ -233,5 +240,72 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.count.fetch_sub(1, Relaxed);
         self.metrics.connections.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Index;
+    use lapdev_api::route::{RoutedPort, RoutedService, RoutingTable};
+    use std::time::Instant;
+
+    fn table(listens: &[(&str, u16)]) -> RoutingTable {
+        let services = listens.iter().map(|(service, listen)| {
+            let port = RoutedPort { name: String::new(), port: 80, listen: *listen, app_protocol: None };
+            let baseline = format!("{service}--baseline");
+            ((*service).to_owned(), RoutedService { baseline, ports: vec![port], affinity_seconds: None })
+        });
+        RoutingTable { services: services.collect(), ..RoutingTable::default() }
+    }
+
+    struct Ground {
+        index: Index,
+        publish: watch::Sender<Arc<Snapshot>>,
+        worker: Worker,
+    }
+
+    impl Ground {
+        fn new(listens: &[(&str, u16)]) -> Self {
+            let (publish, snapshots) = watch::channel(Arc::default());
+            let (_, phase) = watch::channel(Phase::Serving);
+            let shared = Shared { snapshots, phase, probes: Arc::default(), metrics: Arc::default() };
+            let mut ground = Self { index: Index::default(), publish, worker: Worker::new(shared, 1) };
+            ground.put("1", listens);
+            ground
+        }
+
+        fn put(&mut self, version: &str, listens: &[(&str, u16)]) {
+            self.index.set_table(version, &table(listens), Instant::now());
+            self.publish.send_replace(Arc::new(self.index.changed().expect("a new table")));
+        }
+    }
+
+    #[test]
+    fn a_connection_stays_with_its_service_when_the_router_port_is_given_to_another() {
+        let mut ground = Ground::new(&[("web", 12_000)]);
+        let known = ground.worker.snapshot().port(12_000).expect("it listens").clone();
+        ground.put("2", &[("cart", 12_000), ("web", 12_001)]);
+        let snapshot = ground.worker.snapshot();
+        assert_eq!(&*snapshot.port(12_000).expect("it listens").service, "cart");
+        assert_eq!(&*ground.worker.target(&snapshot, &known).service, "web");
+    }
+
+    #[test]
+    fn a_worker_without_requests_keeps_no_old_table() {
+        let mut ground = Ground::new(&[("web", 12_000)]);
+        let old = Arc::downgrade(&ground.worker.snapshot());
+        ground.put("2", &[("web", 12_000)]);
+        ground.worker.sweep();
+        assert!(old.upgrade().is_none());
+    }
+
+    #[test]
+    fn a_worker_that_has_ended_gets_no_connections() {
+        let (sender, handed) = mpsc::channel(1);
+        let handle = Handle { sender, connections: Arc::default(), thread: thread::spawn(|| {}) };
+        assert!(handle.has_room());
+        drop(handed);
+        assert!(!handle.has_room());
     }
 }
