@@ -8,8 +8,9 @@ thread_local! {
     static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Bytes that were received, or wait to be sent. It is [`BUFFER`] long until it must hold more.
-#[derive(Debug)]
+/// Bytes that were received, or wait to be sent. It takes no memory until there are some; then it is [`BUFFER`] long until it
+/// must hold more.
+#[derive(Debug, Default)]
 pub struct Buffer {
     /// Filled to its length, so that a socket can be read into the part beyond `end`.
     bytes: Vec<u8>,
@@ -17,25 +18,9 @@ pub struct Buffer {
     end: usize,
 }
 
-impl Default for Buffer {
-    fn default() -> Self {
-        let bytes = KEPT.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; BUFFER]);
-        Self { bytes, start: 0, end: 0 }
-    }
-}
-
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let bytes = mem::take(&mut self.bytes);
-        if bytes.len() == BUFFER {
-            // A thread that ends needs no buffers.
-            let _ = KEPT.try_with(|kept| {
-                let mut kept = kept.borrow_mut();
-                if kept.len() < BUFFERS_KEPT {
-                    kept.push(bytes);
-                }
-            });
-        }
+        self.give_back();
     }
 }
 
@@ -71,6 +56,27 @@ impl Buffer {
         (self.start, self.end) = (0, 0);
     }
 
+    /// Gives its memory back if it holds nothing: before a wait that may be long.
+    pub fn rest(&mut self) {
+        if self.is_empty() {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        let bytes = mem::take(&mut self.bytes);
+        self.clear();
+        if bytes.len() == BUFFER {
+            // A thread that ends needs no buffers.
+            let _ = KEPT.try_with(|kept| {
+                let mut kept = kept.borrow_mut();
+                if kept.len() < BUFFERS_KEPT {
+                    kept.push(bytes);
+                }
+            });
+        }
+    }
+
     /// Appends bytes.
     pub fn put(&mut self, bytes: &[u8]) {
         self.room(bytes.len());
@@ -90,6 +96,9 @@ impl Buffer {
     }
 
     fn room(&mut self, wanted: usize) {
+        if self.bytes.is_empty() {
+            self.bytes = KEPT.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; BUFFER]);
+        }
         if self.bytes.len() - self.end >= wanted {
             return;
         }
@@ -125,12 +134,19 @@ mod tests {
 
     #[test]
     fn a_buffer_is_used_again_but_not_one_that_grew() {
-        drop(Buffer::default());
-        let kept = KEPT.with_borrow(Vec::len);
-        let mut grown = Buffer::default();
-        assert_eq!(KEPT.with_borrow(Vec::len), kept - 1);
-        grown.put(&vec![0; 2 * BUFFER]);
-        drop(grown);
-        assert_eq!(KEPT.with_borrow(Vec::len), kept - 1);
+        let kept = || KEPT.with_borrow(Vec::len);
+        let mut buffer = Buffer::default();
+        assert_eq!((buffer.bytes.len(), kept()), (0, 0), "it holds nothing, and takes nothing");
+        buffer.put(b"x");
+        buffer.rest();
+        assert_eq!((buffer.bytes(), kept()), (&b"x"[..], 0), "it holds something");
+        buffer.consume(1);
+        buffer.rest();
+        assert_eq!((buffer.bytes.len(), kept()), (0, 1));
+        buffer.put(b"y");
+        assert_eq!((buffer.bytes(), kept()), (&b"y"[..], 0));
+        buffer.put(&vec![0; 2 * BUFFER]);
+        drop(buffer);
+        assert_eq!(kept(), 0);
     }
 }

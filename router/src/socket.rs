@@ -43,14 +43,18 @@ pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Reads what there is, and waits until there is something. 0: the peer will send no more.
+/// Reads what there is, and waits until there is something, without memory for it if the buffer is empty. 0: the peer will
+/// send no more.
 ///
 /// # Errors
 /// If the connection broke.
 pub async fn fill(stream: &TcpStream, buffer: &mut Buffer) -> io::Result<usize> {
     loop {
         match read(stream, buffer) {
-            Err(why) if why.kind() == io::ErrorKind::WouldBlock => stream.readable().await?,
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
+                buffer.rest();
+                stream.readable().await?;
+            }
             done => return done,
         }
     }

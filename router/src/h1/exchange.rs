@@ -183,6 +183,8 @@ impl Exchange<'_> {
         if let Err(why) = self.body.read(input, &mut request) {
             return Box::pin(self.refuse(journey, &Reply::illegal(&why.to_string()))).await;
         }
+        // The answer may take minutes: nothing is held for what the client may send until then.
+        input.rest();
         for sends in 1.. {
             let (worker, is) = (self.worker, self.is);
             let dial = async |endpoint: &Arc<Endpoint>| dial(worker, endpoint, &is, sends > 1).await;

@@ -1,17 +1,22 @@
 //! The memory of this process: what holds on to it is found here. And ten thousand idle connections.
 
-use super::{backend::Backend, ground::Ground, witness::Witness};
+use super::{backend::Backend, ground::Ground, talk::Talk, witness::Witness};
 use std::{
     io::{BufRead, BufReader, Lines, Read, Write},
     net::{SocketAddr, TcpStream},
     process::{Child, ChildStdout, Command, Stdio},
 };
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::{
+    io::AsyncReadExt,
+    net::TcpListener,
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 
 /// Tests that measure run alone.
 static RUNNING: RwLock<()> = RwLock::const_new(());
 
 const IDLE: usize = 10_000;
+const WAITING: usize = 1_000;
 const ADDRESS: &str = "LAPDEV_TEST_HOLD";
 
 /// Held by a test that measures nothing.
@@ -57,6 +62,27 @@ async fn ten_thousand_idle_connections_cost_little_and_harm_nobody() {
     // Unoptimised, where every future is larger; the bench measures what a pod has.
     assert!(each < 24 << 10, "{each} bytes each, opened in {seconds:.1} s");
     drop(holder);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_wait_for_their_answer_hold_little_memory() {
+    let _alone = alone().await;
+    let mut ground = Ground::start().await;
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    ground.baseline(&[silent.local_addr().expect("it is bound")]);
+    raise_open_files();
+    let (before, mut polls) = (resident(), Vec::new());
+    for _ in 0..WAITING {
+        let mut poll = Talk::to(ground.web).await;
+        poll.send("GET /events HTTP/1.1\r\nhost: web\r\n\r\n").await;
+        let mut head = [0; 16];
+        let (mut server, _) = silent.accept().await.expect("it is asked");
+        server.read_exact(&mut head).await.expect("it is sent");
+        polls.push((poll, server));
+    }
+    let each = resident().saturating_sub(before) / WAITING;
+    // Its head, in case that it has to be sent again; and, unoptimised, large futures and both its other ends.
+    assert!(each < 24 << 10, "{each} bytes each");
 }
 
 /// This process holds one end of each connection, another the other one: each may have so many files.
