@@ -43,13 +43,14 @@ pub struct Cast {
 impl Cast {
     /// Brings everybody up but the pods, whose images are loaded.
     pub async fn enter(steps: &Steps, playbill: &Playbill) -> Result<Self, Error> {
-        let folder = tempfile::TempDir::with_prefix("lapdev-stage-")?;
-        let at = |name: &str| folder.path().join(name);
         let cluster = steps
             .step("start a Kubernetes with a node, in a network namespace that lets nothing in", async {
                 Ok(NodesCluster::start().await?)
             })
             .await?;
+        // The cluster's own end takes it along, also when this process never comes to drop it.
+        let folder = tempfile::TempDir::with_prefix_in("stage-", cluster.run_folder())?;
+        let at = |name: &str| folder.path().join(name);
         let (config, app) = steps
             .step("make the config repository acme/environments and the application repository acme/shop", async {
                 let config = Repository::create(&at("environments.git"), &playbill.config)?;
