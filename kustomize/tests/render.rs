@@ -679,3 +679,75 @@ fn a_schema_in_a_comment_says_how_a_list_merges() {
     let files = [("kustomization.yaml", kustomization.as_str()), ("q.yaml", object)];
     assert!(yaml(&files).contains("- id: a\n  x: 1\n  \"y\": 2\n"), "{}", yaml(&files));
 }
+
+#[test]
+fn keys_and_texts_that_the_reference_cannot_write_are_refused() {
+    for (kustomization, expected) in [
+        (
+            "resources: [q.yaml]\ncommonAnnotations: {\"2\": x}\n",
+            "q.yaml:1:1: field `metadata/annotations`: the key `2`",
+        ),
+        (
+            "resources: [q.yaml]\nlabels: [{pairs: {\"true\": x}}]\n",
+            "q.yaml:1:1: field `metadata/labels`: the key `true`",
+        ),
+        (
+            "configMapGenerator: [{name: c, literals: [\"1=x\"]}]\n",
+            "kustomization.yaml:1:22: configMapGenerator[0]: the key `1`",
+        ),
+        (
+            "configMapGenerator: [{name: c, files: [tab.txt]}]\n",
+            "configMapGenerator[0]: the value of `tab.txt`: text of several",
+        ),
+    ] {
+        let files = [("kustomization.yaml", kustomization), ("q.yaml", QUEUE), ("tab.txt", "\tx\ny\n")];
+        assert!(failure(&files).contains(expected), "{}", failure(&files));
+    }
+    let quoted = QUEUE.replace("name: q", "name: q, annotations: {\"2\": x}");
+    let files =
+        [("kustomization.yaml", "resources: [q.yaml]\ncommonAnnotations: {\"2\": z}\n"), ("q.yaml", quoted.as_str())];
+    assert!(yaml(&files).contains("\"2\": z"), "{}", yaml(&files));
+}
+
+#[test]
+fn a_key_that_a_patch_has_twice_counts_once_where_it_meets_a_mapping() {
+    let patched = |body: &str| {
+        format!(
+            "resources: [q.yaml]\npatches:\n- patch: |\n    apiVersion: e.com/v1\n    kind: Queue\n    metadata: {{name: q}}\n    {body}\n"
+        )
+    };
+    let meets = patched("x: 1\n    x: 2");
+    let files = [("kustomization.yaml", meets.as_str()), ("q.yaml", QUEUE)];
+    assert!(yaml(&files).contains("x: 1\n") && !yaml(&files).contains("repeated"), "{}", yaml(&files));
+    let added = patched("new: {x: 1, x: 2}");
+    let message = failure(&[("kustomization.yaml", added.as_str()), ("q.yaml", QUEUE)]);
+    assert!(
+        message.contains("patches[0].patch: e.com/v1 Queue `q`") && message.contains("`x` occurs twice"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_json_patch_rounds_large_whole_numbers_of_its_object() {
+    let kustomization = "resources: [q.yaml]\npatches:\n- target: {kind: Queue}\n  patch: '[{op: add, path: /n, value: 9007199254740993}]'\n";
+    let queue = format!("{QUEUE}old: 12345678901234567890\n");
+    let files = [("kustomization.yaml", kustomization), ("q.yaml", queue.as_str())];
+    assert!(yaml(&files).contains("\"n\": 9007199254740992\nold: 12345678901234567000\n"), "{}", yaml(&files));
+}
+
+#[test]
+fn an_object_is_found_by_a_former_name_that_its_file_states() {
+    let former = |kinds: &str| {
+        format!(
+            "apiVersion: v1\nkind: Foo\nmetadata:\n  name: new\n  annotations:\n    internal.config.kubernetes.io/previousNames: old\n    \
+                 internal.config.kubernetes.io/previousNamespaces: default\n    internal.config.kubernetes.io/previousKinds: {kinds}\na: 1\nb: 2\n"
+        )
+    };
+    let kustomization = "resources: [foo.yaml]\nreplacements:\n- source: {kind: Bar, name: old, fieldPath: a}\n  targets:\n  - select: {name: old}\n    fieldPaths: [b]\n";
+    let object = former("Bar");
+    let files = [("kustomization.yaml", kustomization), ("foo.yaml", object.as_str())];
+    assert!(yaml(&files).contains("\nb: 1\n"), "{}", yaml(&files));
+    let object = former("Bar,Foo");
+    let message = failure(&[("kustomization.yaml", kustomization), ("foo.yaml", object.as_str())]);
+    assert!(message.contains("foo.yaml:1:1: not a Kubernetes object: the annotations of previous names"), "{message}");
+}

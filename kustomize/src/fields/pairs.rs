@@ -4,6 +4,7 @@ use crate::budget::text_weight;
 use crate::error::{Error, Problem};
 use crate::field_spec::{self, Create, FieldSpec};
 use crate::resource::ResourceList;
+use crate::yaml;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -27,6 +28,9 @@ pub fn set(list: &mut ResourceList, pairs: &BTreeMap<String, String>, specs: &[F
 fn write(value: &mut Value, pairs: &BTreeMap<String, String>) -> Result<(), String> {
     let Value::Object(map) = value else { return Err("a mapping was expected".to_owned()) };
     for (key, value) in pairs {
+        if !map.contains_key(key) {
+            yaml::check_key(key)?;
+        }
         map.insert(key.clone(), Value::String(value.clone()));
     }
     Ok(())

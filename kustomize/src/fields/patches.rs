@@ -4,6 +4,7 @@ use crate::budget::weight;
 use crate::error::{Error, Place, Problem};
 use crate::kustomization::{Field, Text};
 use crate::patch::json6902::{self, Operation};
+use crate::patch::rounding;
 use crate::patch::selector::Selector;
 use crate::patch::{Schema, Types, strategic_merge};
 use crate::path::TreePath;
@@ -130,6 +131,7 @@ impl Patch {
             resource.valueless.clear();
             let result = with_annotations(&mut resource.value, |value| json6902::apply(value, operations, &budget));
             result.map_err(|(at, why)| located(place, (at, format!("{}: {why}", resource.id()))))?;
+            rounding::round(&mut resource.value);
         }
         list.items_mut().retain(|resource| !resource.value.is_null());
         list.check_unique()
@@ -189,11 +191,11 @@ pub fn apply_strategic_merge(
     let mut patches = Vec::new();
     for entry in entries {
         let limits = &source.options.limits;
-        match resource::resources(&entry.value, &entry.place, limits) {
+        match resource::patches(&entry.value, &entry.place, limits) {
             Ok(inline) => patches.extend(inline),
             Err(_) => {
                 let file = source.required_file(root, &entry.value, &entry.place)?;
-                patches.extend(resource::of_file(&source.text(&file)?, &file, limits)?);
+                patches.extend(resource::patches(&source.text(&file)?, &Place::of(&file), limits)?);
             }
         }
     }
@@ -287,7 +289,7 @@ fn with_annotations(
 
 /// Tells the kinds of patches apart by what they parse as.
 fn load(text: &str, place: &Place, source: Source<'_>) -> Result<Loaded, Error> {
-    let merge = resource::resources(text, place, &source.options.limits);
+    let merge = resource::patches(text, place, &source.options.limits);
     let json = operations(text, source);
     match (merge, json) {
         (Ok(patches), Ok(operations)) if patches.is_empty() && operations.is_empty() => Ok(Loaded::Empty),

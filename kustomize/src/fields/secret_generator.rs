@@ -34,6 +34,6 @@ impl SecretGenerator {
             ("type".to_owned(), Value::from(self.kind.as_str())),
             ("data".to_owned(), Value::Object(data)),
         ]);
-        Ok(self.generator.resource("Secret", fields, all))
+        self.generator.resource("Secret", fields, all)
     }
 }

@@ -16,6 +16,7 @@ use crate::fields::build_metadata::Plugin;
 use crate::fields::generator_options::GeneratorOptions;
 use crate::kustomization::Fields;
 use crate::resource::{Behavior, Resource};
+use crate::yaml;
 use serde_json::{Map, Value, json};
 
 /// The fields of a generator that do not depend on the kind it makes.
@@ -58,8 +59,12 @@ impl Generator {
     }
 
     /// The object around generated data.
-    pub fn resource(&self, kind: &str, data: Map<String, Value>, all: &GeneratorOptions) -> Resource {
+    pub fn resource(&self, kind: &str, data: Map<String, Value>, all: &GeneratorOptions) -> Result<Resource, Error> {
         let options = self.options.over(all);
+        let maps = data.values().filter_map(Value::as_object);
+        let mut keys = maps.flat_map(Map::keys).chain(options.labels.keys()).chain(options.annotations.keys());
+        let checked = keys.try_for_each(|key| yaml::check_key(key));
+        checked.map_err(|why| Error::new(self.place.clone(), Problem::Invalid(why)))?;
         let mut metadata = Map::from_iter([("name".to_owned(), Value::from(self.name.as_str()))]);
         if !self.namespace.is_empty() {
             metadata.insert("namespace".to_owned(), Value::from(self.namespace.as_str()));
@@ -82,6 +87,6 @@ impl Generator {
         resource.made_by = Some(Plugin::of_field(&format!("{kind}Generator")));
         resource.behavior = self.behavior;
         resource.needs_hash = !options.disable_name_suffix_hash;
-        resource
+        Ok(resource)
     }
 }

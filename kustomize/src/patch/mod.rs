@@ -4,6 +4,7 @@ mod definition_names;
 mod elements;
 pub mod json6902;
 mod merge_keys;
+pub mod rounding;
 mod schema;
 mod schema_comments;
 pub mod selector;

@@ -3,6 +3,7 @@
 
 use super::elements;
 use super::schema::Schema;
+use crate::yaml::REPEATED;
 use serde_json::{Map, Value};
 
 /// Merging elements one by one takes the square of their number; no real list comes near this.
@@ -19,6 +20,7 @@ pub fn merge(
     valueless: &[String],
     schema: Schema<'_>,
 ) -> Result<Option<Value>, String> {
+    let repeats = repeated(&patch).is_some();
     for pointer in valueless {
         if let Some(null @ Value::Null) = target.pointer_mut(pointer) {
             *null = Value::from(VALUELESS);
@@ -28,7 +30,19 @@ pub fn merge(
     if let (Some(value), false) = (&mut merged, valueless.is_empty()) {
         restore(value);
     }
+    if let Some(key) = merged.as_ref().filter(|_| repeats).and_then(repeated) {
+        return Err(format!("the key `{key}` occurs twice in a mapping of the patch; remove one"));
+    }
     Ok(merged)
+}
+
+/// The first key that a mapping of a patch has twice.
+fn repeated(value: &Value) -> Option<&str> {
+    match value {
+        Value::Array(items) => items.iter().find_map(repeated),
+        Value::Object(map) => map.get(REPEATED).and_then(Value::as_str).or_else(|| map.values().find_map(repeated)),
+        _ => None,
+    }
 }
 
 /// Where the merge did not come by, in lists that it leaves alone, the nulls stay.
@@ -132,7 +146,10 @@ fn mappings(target: Map<String, Value>, mut patch: Map<String, Value>, schema: S
     match Directive::of_mapping(&mut patch)? {
         Directive::Delete => Ok(Merged::NOTHING),
         Directive::Replace => Ok(Merged { value: Some(own_fields(patch, schema)?), is_target: false }),
-        Directive::Merge => Ok(Merged { value: Some(fields(target, patch, schema)?), is_target: true }),
+        Directive::Merge => {
+            patch.remove(REPEATED);
+            Ok(Merged { value: Some(fields(target, patch, schema)?), is_target: true })
+        }
     }
 }
 

@@ -10,13 +10,21 @@ use serde_json::Value;
 
 /// The objects in a text. `place` says where the text stands; positions in the text count if it is a whole file.
 pub fn resources(text: &str, place: &Place, limits: &Limits) -> Result<Vec<Resource>, Error> {
+    read(text, Dialect::Object, place, limits)
+}
+
+/// The strategic merge patches in a text, which look like objects.
+pub fn patches(text: &str, place: &Place, limits: &Limits) -> Result<Vec<Resource>, Error> {
+    read(text, Dialect::Patch, place, limits)
+}
+
+fn read(text: &str, dialect: Dialect, place: &Place, limits: &Limits) -> Result<Vec<Resource>, Error> {
     let whole_file = place.field.is_empty();
     let locate = |at| match whole_file {
         true => Place::at(&place.file, at),
         false => place.clone(),
     };
-    let documents =
-        yaml::documents(text, Dialect::Object, limits).map_err(|(at, problem)| Error::new(locate(at), problem))?;
+    let documents = yaml::documents(text, dialect, limits).map_err(|(at, problem)| Error::new(locate(at), problem))?;
     let mut found = Vec::new();
     for document in documents {
         let comments = SchemaComments::read(&document, text).map(Box::new);
@@ -43,7 +51,7 @@ fn expand(document: Node, locate: &impl Fn(crate::Position) -> Place, found: &mu
         let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
         match value.get_mut("items").filter(|_| is_list).map(Value::take) {
             None => {
-                let mut resource = Resource::new(value, place.clone());
+                let mut resource = Resource::read(value, place.clone())?;
                 if !expanded {
                     resource.valueless.clone_from(&valueless);
                 }

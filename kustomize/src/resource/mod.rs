@@ -5,12 +5,12 @@ mod gvk;
 mod id;
 mod list;
 
-pub use expand::{check, of_file, resources};
+pub use expand::{check, of_file, patches, resources};
 pub use gvk::Gvk;
 pub use id::Id;
 pub use list::ResourceList;
 
-use crate::error::Place;
+use crate::error::{Error, Place, Problem};
 use crate::fields::build_metadata::Plugin;
 use crate::patch::SchemaComments;
 use serde_json::{Map, Value};
@@ -77,6 +77,24 @@ impl Resource {
             valueless: Vec::new(),
             comments: None,
         }
+    }
+
+    /// An object of a file, which may state its history as the reference's bookkeeping does.
+    pub fn read(value: Value, place: Place) -> Result<Self, Error> {
+        let mut resource = Self::new(value, place);
+        let stated = |what: &str| {
+            let value = resource.annotations()?.get(&format!("internal.config.kubernetes.io/previous{what}"))?;
+            Some(value.as_str()?.split(',').map(str::to_owned).collect::<Vec<_>>())
+        };
+        let Some(names) = stated("Names") else { return Ok(resource) };
+        let (namespaces, kinds) = (stated("Namespaces").unwrap_or_default(), stated("Kinds").unwrap_or_default());
+        if names.len() != namespaces.len() || names.len() != kinds.len() {
+            let why = "the annotations of previous names, namespaces and kinds differ in length; remove them";
+            return Err(Error::new(resource.place, Problem::NotAnObject(why.to_owned())));
+        }
+        let former = names.into_iter().zip(namespaces).zip(kinds);
+        resource.previous = former.map(|((name, namespace), kind)| Previous { name, namespace, kind }).collect();
+        Ok(resource)
     }
 
     pub fn kind(&self) -> &str {

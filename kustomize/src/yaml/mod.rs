@@ -6,13 +6,15 @@ mod emit;
 mod node;
 mod order;
 mod parse;
+mod read_back;
 mod scalar;
 mod style;
 mod timestamp;
 
 pub use emit::emit;
 pub use node::{Entry, Node, NodeKind};
-pub use parse::{documents, single};
+pub use parse::{REPEATED, documents, single};
+pub use read_back::{check_key, check_text};
 pub use scalar::Dialect;
 
 /// What a plain scalar means, as a value; text that is no finite number stays text.

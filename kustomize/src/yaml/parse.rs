@@ -10,6 +10,9 @@ use std::collections::HashMap;
 /// A problem and where in the text it is.
 pub type Failure = (Position, Problem);
 
+/// Stands in the mapping of a patch for a key that occurs twice, and names it. Nobody writes this.
+pub const REPEATED: &str = "\0repeated";
+
 /// Every document of a text; an empty document is `Null`.
 pub fn documents(text: &str, dialect: Dialect, limits: &Limits) -> Result<Vec<Node>, Failure> {
     let mut reader = Reader::new(text, dialect, limits);
@@ -155,6 +158,7 @@ impl<'t> Reader<'t> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut merged: Vec<Entry> = Vec::new();
         let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut repeated: Option<Entry> = None;
         loop {
             let (event, span) = self.next()?;
             if matches!(event, Event::MappingEnd) {
@@ -175,6 +179,8 @@ impl<'t> Reader<'t> {
                     entries.push(entry);
                 }
                 Some(_) if self.dialect == Dialect::Object => return Err((entry.at, Problem::DuplicateKey(entry.key))),
+                // The first one counts where the patch meets a mapping; elsewhere it is an error.
+                Some(_) if self.dialect == Dialect::Patch => repeated = repeated.or(Some(entry)),
                 Some(&index) => entries[index] = entry,
             }
         }
@@ -184,6 +190,10 @@ impl<'t> Reader<'t> {
                 seen.insert(entry.key.clone(), entries.len());
                 entries.push(entry);
             }
+        }
+        if let Some(Entry { key, at, .. }) = repeated {
+            let value = Node { at, kind: NodeKind::String(key) };
+            entries.push(Entry { key: REPEATED.to_owned(), at, value });
         }
         Ok(NodeKind::Mapping(entries))
     }

@@ -8,8 +8,10 @@ use serde_json::Number;
 /// Whose rules decide about plain scalars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// Objects and strategic merge patches: `yes` is a string, `0o17` is a number.
+    /// Objects: `yes` is a string, `0o17` is a number.
     Object,
+    /// Strategic merge patches: the same, but a key may occur twice.
+    Patch,
     /// Kustomization files and JSON patches: `yes`, `y` and `on` are booleans.
     Kustomization,
 }
