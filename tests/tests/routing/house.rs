@@ -106,6 +106,8 @@ impl House {
     /// The key of a branch, which has an open pull request and is Ready from now on.
     pub async fn open_branch(&mut self, branch: Branch) -> Result<String, Error> {
         if let Some(living) = self.open.get(branch.branch) {
+            // Whatever an earlier test that failed left it in.
+            self.cast.ready(&living.key, None).await?;
             return Ok(living.key.clone());
         }
         let (number, head) = self.propose(branch).await?;
