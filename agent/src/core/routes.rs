@@ -122,12 +122,14 @@ impl Core {
         if written.as_ref().is_some_and(|written| written.digest == content.digest && stands(written)) {
             return Ok(());
         }
+        // What a watch says while the write is under way may be this very write.
+        let seen = self.index.get(&id);
         let desired = Desired::read(&routes::render(namespace, &marks, &content.json, &since)).expect("it is named");
         let known = written.as_ref().and_then(|written| written.uid.clone());
         let applied = apply_object(&self.api, &marks, &desired, known.as_deref()).await;
         let applied = applied.map_err(|error| self.sort_out(error))?;
         let now = Written::of(&applied.metadata, content.digest);
-        let what = written.and_then(|before| table::drift(&before, self.index.get(&id).as_deref(), &now));
+        let what = written.and_then(|before| table::drift(&before, seen.as_deref(), &now));
         table.state().written = Some(now);
         self.index.applied(&id, applied.metadata);
         work.drift.extend(applied.notices);
