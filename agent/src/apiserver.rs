@@ -91,6 +91,13 @@ impl CallError {
         }
     }
 
+    /// Whether the agent has no right to do what it tried.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        // A quota is "forbidden" too, but says so.
+        self.status().is_some_and(|status| status.is_forbidden() && !status.message.contains("quota"))
+    }
+
     /// Whether the API server says that there is no such object (or no such kind any more).
     #[must_use]
     pub fn is_not_found(&self) -> bool {

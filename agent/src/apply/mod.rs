@@ -8,4 +8,4 @@ mod object;
 pub mod order;
 pub mod path;
 
-pub use object::{Applied, ApplyError, apply_object, sentence};
+pub use object::{Applied, ApplyError, Onto, apply_object, apply_onto, sentence};

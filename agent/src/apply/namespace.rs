@@ -44,9 +44,22 @@ pub async fn ensure(
 ) -> Result<[(ObjectId, ObjectMeta); 2], ApplyError> {
     let namespace = desired(marks, namespace(name, environment));
     let made = apply_object(api, marks, &namespace, None).await?.metadata;
+    Ok([(namespace.id, made), bind(api, marks, name, grant).await?])
+}
+
+/// Binds the agent to its role in a namespace that is there. Returns the RoleBinding as it is now.
+///
+/// # Errors
+/// As [`apply_object`].
+pub async fn bind(
+    api: &ApiServer,
+    marks: &Marks,
+    name: &Namespace,
+    grant: &Grant,
+) -> Result<(ObjectId, ObjectMeta), ApplyError> {
     let binding = desired(marks, role_binding(name, grant));
     let bound = apply_object(api, marks, &binding, None).await?.metadata;
-    Ok([(namespace.id, made), (binding.id, bound)])
+    Ok((binding.id, bound))
 }
 
 /// The namespace of a Branch's base must be there, and be this control plane's.

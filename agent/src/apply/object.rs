@@ -6,6 +6,7 @@ use crate::{
     object::{Desired, Marks, ObjectId, Standing},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What came of an apply.
@@ -69,6 +70,44 @@ impl ApplyError {
     }
 }
 
+/// The object that an apply is meant for: on any other it does nothing.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Onto {
+    uid: Option<String>,
+    version: Option<String>,
+}
+
+impl Onto {
+    /// The object as it was seen, and no later version of it.
+    #[must_use]
+    pub fn exactly(seen: &ObjectMeta) -> Self {
+        Self { uid: seen.uid.clone(), version: seen.resource_version.clone() }
+    }
+
+    /// That object in whatever version.
+    fn any_version(uid: Option<&str>) -> Self {
+        Self { uid: uid.map(ToOwned::to_owned), version: None }
+    }
+
+    fn demand(self, object: &mut Value) {
+        for (field, value) in [("uid", self.uid), ("resourceVersion", self.version)] {
+            if let Some(value) = value {
+                object["metadata"][field] = value.into();
+            }
+        }
+    }
+}
+
+/// Applies one object onto what was seen of it. What anybody wrote since stands, also if this request comes late: the
+/// conflict is the caller's, who has to look again.
+///
+/// # Errors
+/// As [`apply_object`].
+pub async fn apply_onto(api: &ApiServer, desired: &Desired, onto: &Onto) -> Result<Applied, ApplyError> {
+    let kind = api.kind(&desired.gvk()).await?;
+    attempt(api, &kind, desired, onto.clone()).await
+}
+
 /// Applies one object. `known` is the uid of the object that this environment applied before, if it did; without one,
 /// metadata is read first, because server-side apply would adopt anybody's object silently.
 ///
@@ -86,14 +125,14 @@ pub async fn apply_object(
         return Err(ApplyError::Unacceptable { id: desired.id.clone(), why });
     }
     if let Some(uid) = known {
-        match attempt(api, &kind, desired, Some(uid)).await {
+        match attempt(api, &kind, desired, Onto::any_version(Some(uid))).await {
             // Another object took its place since: look again.
             Err(ApplyError::Call(error)) if error.status().is_some_and(|status| status.is_conflict()) => {}
             other => return other,
         }
     }
     let seen = seen(api, &kind, marks, &desired.id).await?;
-    attempt(api, &kind, desired, seen.as_deref()).await
+    attempt(api, &kind, desired, Onto::any_version(seen.as_deref())).await
 }
 
 /// The uid of the object that stands there, if it is ours.
@@ -110,12 +149,10 @@ async fn seen(api: &ApiServer, kind: &Kind, marks: &Marks, id: &ObjectId) -> Res
     }
 }
 
-/// Unforced, with the seen uid as precondition; a second time without the fields of others, if they own some.
-async fn attempt(api: &ApiServer, kind: &Kind, desired: &Desired, uid: Option<&str>) -> Result<Applied, ApplyError> {
+/// Unforced, with what was seen as precondition; a second time without the fields of others, if they own some.
+async fn attempt(api: &ApiServer, kind: &Kind, desired: &Desired, onto: Onto) -> Result<Applied, ApplyError> {
     let mut object = desired.value.clone();
-    if let Some(uid) = uid {
-        object["metadata"]["uid"] = uid.into();
-    }
+    onto.demand(&mut object);
     let error = match api.apply(kind, &desired.id, &object, false).await {
         Ok(metadata) => return Ok(Applied { metadata, notices: BTreeSet::new() }),
         Err(error) => error,

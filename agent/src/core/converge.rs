@@ -4,7 +4,7 @@
 use super::{AppliedObject, Core, Work, bundle, end::parent_id};
 use crate::{
     apiserver::CallError,
-    apply::{ApplyError, apply_object, namespace, sentence},
+    apply::{ApplyError, Onto, apply_object, apply_onto, namespace, sentence},
     applyset::{self, Parent, Version},
     drift::Fingerprint,
     health::Obstacle,
@@ -30,7 +30,7 @@ const GRANT_PAUSE: Duration = Duration::from_millis(50);
 /// What the parent in the cluster is known to say.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ParentState {
-    pub(super) uid: Option<String>,
+    pub(super) seen: Onto,
     pub(super) kinds: BTreeSet<GroupKind>,
     pub(super) accepted: Version,
     pub(super) applied: Option<Version>,
@@ -187,8 +187,8 @@ impl Core {
         applied: Option<Version>,
         work: &mut Work,
     ) -> Result<(), Trouble> {
-        let uid = work.parent.as_ref().and_then(|parent| parent.uid.clone());
-        let state = ParentState { uid: uid.clone(), kinds, accepted: held.accepted, applied };
+        let seen = work.parent.as_ref().map(|parent| parent.seen.clone());
+        let state = ParentState { seen: seen.clone().unwrap_or_default(), kinds, accepted: held.accepted, applied };
         if work.parent.as_ref() == Some(&state) {
             return Ok(());
         }
@@ -203,8 +203,8 @@ impl Core {
             expires_at: content.bundle.expires_at,
             bundle: Some(content.bytes.clone()),
         };
-        let written = self.apply_parent(&parent, uid.as_deref()).await?;
-        work.parent = Some(ParentState { uid: written.uid.clone(), ..state });
+        let written = self.apply_parent(&parent, seen.as_ref()).await?;
+        work.parent = Some(ParentState { seen: Onto::exactly(&written), ..state });
         self.remember_ground(work, &parent_id(&held.namespace, &held.identity.uid), written);
         Ok(())
     }
@@ -214,10 +214,14 @@ impl Core {
         self.index.applied(id, metadata);
     }
 
-    /// Writes a parent. Returns its metadata.
-    pub(super) async fn apply_parent(&self, parent: &Parent, uid: Option<&str>) -> Result<ObjectMeta, Trouble> {
+    /// Writes a parent onto what was seen of it: an agent that lost the Lease must not write over what its successor
+    /// wrote, and never over a tombstone. Returns its metadata.
+    pub(super) async fn apply_parent(&self, parent: &Parent, seen: Option<&Onto>) -> Result<ObjectMeta, Trouble> {
         let desired = Desired::read(&parent.render()).expect("a parent is named");
-        let applied = apply_object(&self.api, &parent.marks(), &desired, uid).await;
+        let applied = match seen {
+            Some(seen) => apply_onto(&self.api, &desired, seen).await,
+            None => apply_object(&self.api, &parent.marks(), &desired, None).await,
+        };
         applied.map(|applied| applied.metadata).map_err(|error| self.sort_out(error))
     }
 
@@ -227,7 +231,7 @@ impl Core {
         let mut tries = 0;
         loop {
             match self.read_parent(&held.namespace, &held.identity.uid).await {
-                Err(error) if is_forbidden(&error) && tries < GRANT_TRIES => tries += 1,
+                Err(error) if error.is_forbidden() && tries < GRANT_TRIES => tries += 1,
                 other => return other,
             }
             tokio::time::sleep(GRANT_PAUSE).await;
@@ -305,10 +309,10 @@ impl Core {
             None => Ok(None),
             Some((metadata, parent)) => {
                 self.heed(held, &parent)?;
-                let uid = metadata.uid.clone();
+                let seen = Onto::exactly(&metadata);
                 self.remember_ground(work, &id, metadata);
                 let Parent { kinds, accepted, applied, .. } = parent;
-                Ok(Some(ParentState { uid, kinds, accepted, applied }))
+                Ok(Some(ParentState { seen, kinds, accepted, applied }))
             }
         }
     }
@@ -347,12 +351,16 @@ impl Core {
     }
 }
 
-fn is_forbidden(error: &CallError) -> bool {
-    // A quota is "forbidden" too, but says so.
-    error.status().is_some_and(|status| status.is_forbidden() && !status.message.contains("quota"))
-}
-
 impl Trouble {
+    /// Whether the agent may not do what it tried.
+    pub(super) fn is_forbidden(&self) -> bool {
+        match self {
+            Self::Call(error) => error.is_forbidden(),
+            Self::Apply(error) => matches!(&**error, ApplyError::Call(error) if error.is_forbidden()),
+            Self::Routes(_) | Self::Waiting(_) => false,
+        }
+    }
+
     /// Whether the API server knows no such object, or no such kind.
     pub(super) fn is_not_found(&self) -> bool {
         match self {

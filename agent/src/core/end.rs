@@ -4,7 +4,7 @@
 use super::{Core, Work, converge::Trouble, usual_kinds};
 use crate::{
     apiserver::{ApiServer, CallError, Kind},
-    apply::{namespace, order},
+    apply::{Onto, namespace, order},
     applyset::{self, Parent},
     drift::Outcome,
     object::{GroupKind, Marks, ObjectId, Standing, annotation, label},
@@ -26,37 +26,57 @@ const AT_ONCE: usize = 8;
 impl Core {
     /// One step towards the end. True: nothing is left.
     pub(super) async fn end(&self, held: &Environment, end: &End) -> Result<bool, Trouble> {
-        let uid = &held.identity.uid;
         let namespace = held.namespace.as_str();
         let namespace_metadata = self.api.metadata(&self.namespaces().await?, &namespace::id(namespace)).await?;
         let Some(namespace_metadata) = namespace_metadata else {
             self.gone(held, end);
             return Ok(true);
         };
+        let ended = self.end_in(held, end, &namespace_metadata).await;
+        if self.regain(&namespace_metadata, ended).await? {
+            self.gone(held, end);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    async fn end_in(&self, held: &Environment, end: &End, namespace: &ObjectMeta) -> Result<bool, Trouble> {
         // A namespace that is going takes everything with it, and refuses every write.
-        if namespace_metadata.deletion_timestamp.is_none() && !self.end_members(held, end).await? {
+        if namespace.deletion_timestamp.is_none() && !self.end_members(held, end).await? {
             return Ok(false);
         }
-        let marks = self.marks(uid)?;
-        if marks.standing(&namespace_metadata) == Standing::Ours
-            && !self.end_namespace(held, &namespace_metadata).await?
+        let owned = self.marks(&held.identity.uid)?.standing(namespace) == Standing::Ours;
+        Ok(!owned || self.end_namespace(held, namespace).await?)
+    }
+
+    /// Passes on what came of a look into a namespace. Where the agent was forbidden to look, it first takes back its
+    /// right there, since that it may not look never means that there is nothing.
+    async fn regain(&self, namespace: &ObjectMeta, looked: Result<bool, Trouble>) -> Result<bool, Trouble> {
+        if looked.as_ref().is_err_and(Trouble::is_forbidden)
+            && let Err(trouble) = self.bind(namespace).await
         {
-            return Ok(false);
+            tracing::warn!(namespace = namespace.name, %trouble, "cannot bind the agent to its role");
         }
-        self.gone(held, end);
-        Ok(true)
+        looked
+    }
+
+    /// Binds the agent to its role in a namespace of this control plane: made and never bound, or somebody took it.
+    async fn bind(&self, namespace: &ObjectMeta) -> Result<(), Trouble> {
+        let name = namespace.name.as_deref().and_then(|name| name.parse().ok());
+        let owner = label(namespace, labels::ENVIRONMENT).and_then(|uid| uid.parse().ok());
+        let Some((name, owner)) = name.zip(owner) else { return Ok(()) };
+        let marks = self.marks(&owner)?;
+        if namespace.deletion_timestamp.is_none() && marks.standing(namespace) == Standing::Ours {
+            namespace::bind(&self.api, &marks, &name, &self.grant).await?;
+        }
+        Ok(())
     }
 
     /// Deletes the members and then the parent. True: there is neither.
     async fn end_members(&self, held: &Environment, end: &End) -> Result<bool, Trouble> {
         let uid = &held.identity.uid;
         let (namespace, marks) = (held.namespace.as_str(), self.marks(uid)?);
-        let found = match self.read_parent(&held.namespace, uid).await {
-            // The namespace is there but our right in it is not: it was never begun with, or is going.
-            Err(error) if error.status().is_some_and(|status| status.is_forbidden()) => None,
-            other => other?,
-        };
-        let Some((metadata, mut parent)) = found else {
+        let Some((metadata, mut parent)) = self.read_parent(&held.namespace, uid).await? else {
             // Without an inventory, because somebody took or broke it, labels must do.
             self.leave_table(held).await?;
             let left = self.labelled(namespace, &marks).await?;
@@ -67,7 +87,7 @@ impl Core {
             && parent.tombstone.as_ref() != Some(tombstone)
         {
             parent.tombstone = Some(tombstone.clone());
-            self.apply_parent(&parent, metadata.uid.as_deref()).await?;
+            self.apply_parent(&parent, Some(&Onto::exactly(&metadata))).await?;
         }
         self.leave_table(held).await?;
         let set = applyset::id(&held.namespace, uid);
@@ -119,33 +139,27 @@ impl Core {
         if metadata.deletion_timestamp.is_some() {
             return Ok(false);
         }
-        let others = self.others_in(held).await?;
-        if !others.is_empty() {
-            let others: Vec<_> = others.iter().map(String::as_str).collect();
-            let namespace = &held.namespace;
-            let why = format!("namespace {namespace} stays until {} ended too", others.join(", "));
-            return Err(Trouble::Waiting(why));
-        }
+        self.alone_in(held.namespace.as_str(), &held.identity.uid).await?;
         let id = namespace::id(held.namespace.as_str());
         tracing::info!(object = %id, "delete");
         self.api.delete(&self.namespaces().await?, &id, metadata.uid.as_deref().unwrap_or_default()).await?;
         Ok(false)
     }
 
-    /// Other environments that have a parent in this one's namespace.
-    async fn others_in(&self, held: &Environment) -> Result<BTreeSet<String>, CallError> {
-        let selector = labels::APPLYSET_ID;
-        let listed = match self.api.list(&self.config_maps().await?, held.namespace.as_str(), selector).await {
-            Err(error) if error.status().is_some_and(|status| status.is_forbidden()) => Vec::new(),
-            other => other?,
-        };
+    /// Waits while other environments have a parent in this namespace: they would go with it.
+    async fn alone_in(&self, namespace: &str, uid: &Uid) -> Result<(), Trouble> {
+        let listed = self.api.list(&self.config_maps().await?, namespace, labels::APPLYSET_ID).await?;
         let others = listed.iter().filter(|metadata| {
             label(metadata, labels::CONTROL_PLANE).is_some()
-                && label(metadata, labels::ENVIRONMENT) != Some(held.identity.uid.as_str())
+                && label(metadata, labels::ENVIRONMENT) != Some(uid.as_str())
         });
-        let name =
-            |metadata| annotation(metadata, labels::ENVIRONMENT_NAME).unwrap_or("another environment").to_owned();
-        Ok(others.map(name).collect())
+        let name = |metadata| annotation(metadata, labels::ENVIRONMENT_NAME).unwrap_or("another environment");
+        let others: BTreeSet<_> = others.map(name).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let others: Vec<_> = others.into_iter().collect();
+        Err(Trouble::Waiting(format!("namespace {namespace} stays until {} ended too", others.join(", "))))
     }
 
     /// What may be left of an environment that is not held: looked for once for each tombstone.
@@ -169,7 +183,11 @@ impl Core {
         let marks = self.marks(uid)?;
         let plane = format!("{}={}", labels::CONTROL_PLANE, marks.control_plane);
         let namespaces = self.api.list(&self.namespaces().await?, "", &plane).await?;
-        let sweeps: Vec<_> = namespaces.iter().map(|namespace| self.sweep_namespace(namespace, &marks)).collect();
+        let sweep = async |namespace| {
+            let swept = self.sweep_namespace(namespace, &marks).await;
+            self.regain(namespace, swept).await
+        };
+        let sweeps: Vec<_> = namespaces.iter().map(sweep).collect();
         let clean: Vec<bool> = stream::iter(sweeps).buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(clean.into_iter().all(|clean| clean))
     }
@@ -185,6 +203,9 @@ impl Core {
         }
         if marks.standing(namespace) == Standing::Ours {
             clean = false;
+            if namespace.deletion_timestamp.is_none() {
+                self.alone_in(&name, &marks.uid).await?;
+            }
             let (id, uid) = (namespace::id(&name), namespace.uid.as_deref().unwrap_or_default());
             self.api.delete(&self.namespaces().await?, &id, uid).await?;
         }
@@ -192,11 +213,7 @@ impl Core {
     }
 
     async fn labelled(&self, namespace: &str, marks: &Marks) -> Result<Vec<Member>, CallError> {
-        let mut left = match prune::labelled(&self.api, &usual_kinds(), namespace, marks, &marks.selector()).await {
-            // The namespace was made, but the agent's RoleBinding in it never was.
-            Err(error) if error.status().is_some_and(|status| status.is_forbidden()) => Vec::new(),
-            other => other?,
-        };
+        let mut left = prune::labelled(&self.api, &usual_kinds(), namespace, marks, &marks.selector()).await?;
         // The agent's own right to work there goes with the namespace.
         left.retain(|member| member.id.kind != "RoleBinding" || member.id.name != namespace::ROLE_BINDING);
         left.sort_by_key(|member| std::cmp::Reverse(order::rank(&member.id)));

@@ -1,5 +1,6 @@
 //! The cluster with the chart installed, and an agent's core at work on it, with the test in the hub's place.
 
+use crate::gate::Gate;
 use lapdev_agent::{
     apiserver::{ApiServer, CallError},
     core::{Core, Memory},
@@ -108,12 +109,27 @@ impl Agent {
         Ok(agent)
     }
 
+    /// Its writes pass this gate.
+    pub async fn start_behind(gate: &Gate, plane: char) -> Result<Self, Error> {
+        let plane: ControlPlaneId = plane.to_string().repeat(16).parse()?;
+        let (_, kubeconfig) = installed().await?;
+        let api = ApiServer::new(gate.before(client(&kubeconfig).await?));
+        let agent = Self::start_on(api, plane, Arc::default()).await?;
+        agent.begin().await;
+        Ok(agent)
+    }
+
     /// Without a hub: it has only what it remembers.
     pub async fn start_with(plane: ControlPlaneId, memory: Arc<Remembered>) -> Result<Self, Error> {
+        let (_, kubeconfig) = installed().await?;
+        Self::start_on(api(&kubeconfig).await?, plane, memory).await
+    }
+
+    async fn start_on(api: ApiServer, plane: ControlPlaneId, memory: Arc<Remembered>) -> Result<Self, Error> {
         let (cluster, kubeconfig) = installed().await?;
         let stop = CancellationToken::new();
         let role = "lapdev-environment".to_owned();
-        let core = Core::start(api(&kubeconfig).await?, memory.clone(), role, Outbox::default()).await?;
+        let core = Core::start(api, memory.clone(), role, Outbox::default()).await?;
         let work = tokio::spawn({
             let (core, stop) = (core.clone(), stop.clone());
             async move { core.work(&stop).await }

@@ -3,7 +3,9 @@
 
 mod access;
 mod applying;
+mod blind;
 mod ending;
+mod gate;
 mod lab;
 mod objects;
 mod repair;
