@@ -64,10 +64,13 @@ pub const STREAMS: u32 = 250;
 pub const RESETS: usize = 50;
 /// Streams that a client may reset within a time after they were begun, before its connection ends.
 pub const RESETS_WITHIN: (u32, Duration) = (500, Duration::from_secs(10));
-/// What a client or an endpoint may have under way on an HTTP/2 stream: its window.
+/// What a client may have under way on an HTTP/2 stream: its window.
 pub const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same of a whole HTTP/2 connection.
 pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What an endpoint may have under way on an HTTP/2 stream. Its connection may have [`STREAMS_PER_UPSTREAM`] times as much: it
+/// is shared by all clients, and those that take nothing must not use up what the others need.
+pub const ANSWER_WINDOW: u32 = 64 * 1024;
 /// What may wait to be sent on one HTTP/2 stream.
 pub const SEND_BUFFER: usize = 128 * 1024;
 /// Streams for which one HTTP/2 connection to an endpoint is used before another one is opened.

@@ -2,10 +2,7 @@
 
 use super::pipe::Pipe;
 use crate::{
-    limits::{
-        CONNECTION_WINDOW, H2_PER_ENDPOINT, HEAD_BYTES, HEAD_TIME, IDLE_UPSTREAM, SEND_BUFFER, STREAM_WINDOW,
-        STREAMS_PER_UPSTREAM,
-    },
+    limits::{ANSWER_WINDOW, H2_PER_ENDPOINT, HEAD_BYTES, HEAD_TIME, IDLE_UPSTREAM, SEND_BUFFER, STREAMS_PER_UPSTREAM},
     socket,
     table::Endpoint,
 };
@@ -34,6 +31,8 @@ struct OfEndpoint {
     open: RefCell<Vec<Upstream>>,
     /// So that a hundred requests at once open one connection and not a hundred.
     opening: Mutex<()>,
+    /// How often none could be opened.
+    failures: Cell<u64>,
 }
 
 #[derive(Debug)]
@@ -88,13 +87,19 @@ impl Upstreams {
                 }
                 continue;
             }
+            let failures = of.failures.get();
             let _opening = of.opening.lock().await;
-            if of.best().is_none() {
-                // In a box: it is rare, and every request would hold room for it.
-                let upstream = Box::pin(open(endpoint.address)).await?;
-                of.open.borrow_mut().push(upstream);
-                opened();
+            if of.best().is_some() {
+                continue;
             }
+            // Who waited for an attempt shares its end: one after the other, the hundredth would wait a hundred times as long.
+            if of.failures.get() != failures {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            // In a box: it is rare, and every request would hold room for it.
+            let upstream = Box::pin(open(endpoint.address)).await.inspect_err(|_| of.failures.set(failures + 1))?;
+            of.open.borrow_mut().push(upstream);
+            opened();
         }
     }
 
@@ -104,7 +109,8 @@ impl Upstreams {
             return of.clone();
         }
         let (endpoint, address) = (Arc::downgrade(endpoint), endpoint.address);
-        let of = Rc::new(OfEndpoint { endpoint, open: RefCell::default(), opening: Mutex::new(()) });
+        let of =
+            Rc::new(OfEndpoint { endpoint, open: RefCell::default(), opening: Mutex::new(()), failures: Cell::new(0) });
         all.insert(address, of.clone());
         of
     }
@@ -144,11 +150,13 @@ impl OfEndpoint {
 
 async fn open(address: SocketAddr) -> io::Result<Upstream> {
     let stream = socket::connect(address).await?;
+    let all_answers =
+        u32::try_from(STREAMS_PER_UPSTREAM).map_or(u32::MAX, |streams| ANSWER_WINDOW.saturating_mul(streams));
     let mut builder = h2::client::Builder::new();
     builder
         .enable_push(false)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(ANSWER_WINDOW)
+        .initial_connection_window_size(all_answers)
         .max_header_list_size(u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER);
     let (pipe, flush) = Pipe::new(stream, None);

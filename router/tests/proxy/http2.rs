@@ -1,7 +1,7 @@
 //! HTTP/2 with prior knowledge, and gRPC over it.
 
 use super::{
-    backend::{Backend, named_h2},
+    backend::{Answering, Backend, named_h2},
     ground::{Ground, KEY, SOON},
     talk::{Talk, get_of},
 };
@@ -12,7 +12,12 @@ use h2::{
     server::SendResponse,
 };
 use http::{HeaderMap, Request, Response};
-use std::{pin::Pin, sync::atomic::Ordering, time::Duration};
+use lapdev_router::limits::CONNECT;
+use std::{
+    pin::Pin,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 use tokio::net::TcpStream;
 
 pub async fn connect(ground: &Ground) -> SendRequest<Bytes> {
@@ -223,4 +228,66 @@ async fn a_held_stream_is_answered_when_its_branch_is_ready() {
     ground.branch(KEY, &[branch.address]);
     let answer = answer.await.expect("it is answered");
     assert_eq!(read(answer.into_body()).await.0, "branchearly");
+}
+
+/// Answers with a megabyte where it is asked for one, else with its name.
+fn greedy_h2(name: &'static str, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) -> Answering {
+    Box::pin(async move {
+        let mut send = respond.send_response(Response::new(()), false).expect("it is wanted");
+        let body = if request.headers().contains_key("x-big") { vec![b'x'; 1 << 20].into() } else { name.into() };
+        send.send_data(body, true).expect("it is wanted");
+        // It lives for as long as somebody may read.
+        let _ = std::future::poll_fn(|cx| send.poll_reset(cx)).await;
+    })
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_data_keeps_it_from_no_other_client_of_the_endpoint() {
+    let (mut ground, baseline) = (Ground::start().await, Backend::http2(greedy_h2, "base").await);
+    ground.baseline(&[baseline.address]);
+    let stream = TcpStream::connect(ground.web).await.expect("it accepts");
+    let builder = h2::client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(stream);
+    let (mut idle, connection) = builder.await.expect("it speaks HTTP/2");
+    tokio::spawn(connection);
+    let mut untaken = Vec::new();
+    for _ in 0..20 {
+        let mut big = request("");
+        big.headers_mut().insert("x-big", "1".parse().expect("legal"));
+        let (answer, _) = idle.send_request(big, true).expect("it takes streams");
+        untaken.push(answer.await.expect("it is answered"));
+    }
+    let mut client = connect(&ground).await;
+    for _ in 0..20 {
+        let (answer, _) = ask(&mut client, "", true).await;
+        assert_eq!(read(answer.await.expect("it is answered").into_body()).await.0, "base");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(ground.metric("endpoint_connections_total"), "1", "they shared it");
+    drop(untaken);
+}
+
+#[tokio::test]
+async fn requests_that_wait_for_one_connection_fail_together_and_not_one_after_the_other() {
+    let (mut ground, baseline) = (Ground::start().await, Backend::http2(named_h2, "base").await);
+    // Nobody accepts, and when its queue is full it says nothing at all.
+    let (hangs, address) = super::backend::refusing();
+    let _hangs = hangs.listen(0).expect("it can listen");
+    let mut queue = Vec::new();
+    while let Ok(queued) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
+        queue.push(queued);
+    }
+    ground.baseline(&[address]);
+    let (mut client, begun) = (connect(&ground).await, Instant::now());
+    let mut under_way = Vec::new();
+    for _ in 0..8 {
+        under_way.push(ask(&mut client, "", true).await.0);
+    }
+    while ground.metric("endpoint_connection_failures_total") == "0" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    ground.baseline(&[baseline.address]);
+    for answer in under_way {
+        assert_eq!(served_by(&answer.await.expect("it is answered")), "baseline");
+    }
+    assert!(begun.elapsed() < CONNECT * 3, "{:?}", begun.elapsed());
 }
