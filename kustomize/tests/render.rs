@@ -751,3 +751,50 @@ fn an_object_is_found_by_a_former_name_that_its_file_states() {
     let message = failure(&[("kustomization.yaml", kustomization), ("foo.yaml", object.as_str())]);
     assert!(message.contains("foo.yaml:1:1: not a Kubernetes object: the annotations of previous names"), "{message}");
 }
+
+#[test]
+fn hostile_files_are_one_error_whatever_field_names_them() {
+    let deep = ["[".repeat(1_000_000), "{a: ".repeat(1_000_000), "- ".repeat(1_000_000), "? ".repeat(1_000_000)];
+    let json = format!("{{\"definitions\": {}", "{\"a\":".repeat(1_000_000));
+    let bomb = (1..15).fold("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, level| {
+        let items = vec![format!("*a{}", level - 1); 10].join(", ");
+        text + &format!("a{level}: &a{level} [{items}]\n")
+    });
+    let mut hostile: Vec<Vec<u8>> = deep.into_iter().chain([json, bomb]).map(String::into_bytes).collect();
+    hostile.extend([b"a: \xe9\n".to_vec(), b"\xff\xfea\0:\0 \x001\0".to_vec(), b"a: &a [*a]\n".to_vec()]);
+    for field in [
+        "resources: [q.yaml, x]",
+        "resources: [q.yaml]\npatches: [{path: x}]",
+        "resources: [q.yaml]\npatches: [{path: x, target: {kind: Queue}}]",
+        "resources: [q.yaml]\npatchesStrategicMerge: [x]",
+        "resources: [q.yaml]\npatchesJson6902: [{path: x, target: {version: v1, kind: Queue, name: q}}]",
+        "resources: [q.yaml]\nopenapi: {path: x}",
+        "resources: [q.yaml]\ncrds: [x]",
+        "resources: [q.yaml]\nconfigurations: [x]",
+        "resources: [q.yaml]\nreplacements: [{path: x}]",
+        "resources: [q.yaml]\ntransformers: [x]",
+        "resources: [q.yaml]\nvalidators: [x]",
+        "resources: [q.yaml]\ngenerators: [x]",
+    ] {
+        for text in &hostile {
+            let fs = MemoryFileSystem::new()
+                .with("kustomization.yaml", format!("{field}\n"))
+                .with("q.yaml", QUEUE)
+                .with("x", text.clone());
+            let error = render(&fs, &TreePath::root(), &Options::default());
+            let message = error.expect_err("hostile").to_string();
+            assert!(!message.contains('\n') && message.len() < 500 && message.contains('x'), "{field}: {message}");
+        }
+    }
+}
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_change_nothing() {
+    let windows = |text: &str| format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let kustomization =
+        format!("resources: [q.yaml]\nopenapi: {{path: types.yaml}}\ncommonLabels: {{a: b}}\n{QUEUE_PATCH}");
+    let plain = [("kustomization.yaml", kustomization.as_str()), ("q.yaml", QUEUE), ("types.yaml", QUEUE_TYPES)];
+    let texts = plain.map(|(name, text)| (name, windows(text)));
+    let marked = texts.each_ref().map(|(name, text)| (*name, text.as_str()));
+    assert_eq!(yaml(&marked), yaml(&plain));
+}
