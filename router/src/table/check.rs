@@ -1,7 +1,7 @@
 //! Reads a routing table and refuses one that no agent of ours writes, before any of it is in force. Pure.
 
 use lapdev_api::route::{PORTS, RoutingTable, TABLE_KEY};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// Why a routing table is not put in force.
 #[derive(Debug, thiserror::Error)]
@@ -33,14 +33,6 @@ pub enum TableError {
         /// Another, or the same.
         other: String,
     },
-    /// A Service has two ports of one name.
-    #[error("the routing table has two ports {name:?} of service {service:?}; the last good one stays")]
-    Name {
-        /// The routed Service.
-        service: String,
-        /// The ports' name.
-        name: String,
-    },
     /// Two Services have the same baseline.
     #[error("the routing table has the baseline {baseline:?} for both {one:?} and {other:?}; the last good one stays")]
     Baseline {
@@ -64,6 +56,8 @@ pub fn read(text: Option<&str>) -> Result<RoutingTable, TableError> {
     Ok(table)
 }
 
+/// Two ports of one Service may have one name: while its port changes, the old one still leads to its router port. They mean
+/// the same endpoints.
 fn check(table: &RoutingTable) -> Result<(), TableError> {
     let (mut ports, mut baselines) = (HashMap::new(), HashMap::new());
     for (service, routed) in &table.services {
@@ -71,7 +65,6 @@ fn check(table: &RoutingTable) -> Result<(), TableError> {
             let (baseline, one, other) = (routed.baseline.clone(), one.clone(), service.clone());
             return Err(TableError::Baseline { baseline, one, other });
         }
-        let mut names = BTreeSet::new();
         for port in &routed.ports {
             let listen = port.listen;
             if !PORTS.contains(&listen) {
@@ -79,9 +72,6 @@ fn check(table: &RoutingTable) -> Result<(), TableError> {
             }
             if let Some(one) = ports.insert(listen, service) {
                 return Err(TableError::Twice { listen, one: one.clone(), other: service.clone() });
-            }
-            if !names.insert(&port.name) {
-                return Err(TableError::Name { service: service.clone(), name: port.name.clone() });
             }
         }
     }

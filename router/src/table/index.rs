@@ -212,6 +212,7 @@ impl Index {
         ids.clear();
         ids.extend(services.iter().filter_map(|of| self.living.get(of.as_str())).flatten().map(|target| target.id));
         ids.sort_unstable();
+        ids.dedup();
     }
 
     /// A branch that is new, or runs other Services than before.
@@ -219,6 +220,7 @@ impl Index {
         let living = services.iter().filter_map(|service| self.living.get(service.as_str()));
         let mut targets: Vec<Arc<RoutedTarget>> = living.flatten().cloned().collect();
         targets.sort_unstable_by_key(|target| target.id);
+        targets.dedup_by_key(|target| target.id);
         let old = self.branches.get(key.as_str()).cloned();
         if let Some(old) = &old {
             self.clear_roles(old, &targets);

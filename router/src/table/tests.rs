@@ -166,6 +166,26 @@ fn a_port_that_comes_back_within_the_minute_stays() {
 }
 
 #[test]
+fn while_a_port_of_a_service_changes_both_its_router_ports_lead_to_it() {
+    let mut moving = table(&[0], &[(1, &[0])]);
+    let ports = &mut moving.services.get_mut(&service(0)).expect("it is routed").ports;
+    ports.push(RoutedPort { port: 8080, listen: PORTS.start + 9, ..ports[0].clone() });
+    let moving = read(Some(&serde_json::to_string(&moving).expect("text"))).expect("the agent writes it");
+    let mut index = loaded(&moving, [slice("b", &baseline(0), &[1]), slice("x", &own(0, 1), &[2])]);
+    index.put(slice("x", &own(0, 1), &[3]));
+    index.set_table("2", &moving, Instant::now());
+    let snapshot = index.changed().expect("new");
+    assert_eq!(snapshot.listens().collect::<BTreeSet<_>>(), [PORTS.start, PORTS.start + 9].into());
+    for listen in snapshot.listens() {
+        let target = snapshot.port(listen).expect("it listens");
+        let ips = |key: Option<&EnvironmentKey>| -> Vec<IpAddr> {
+            snapshot.choose(target, key).pool.endpoints.iter().map(|endpoint| endpoint.address.ip()).collect()
+        };
+        assert_eq!((ips(None), ips(Some(&key(1)))), (vec![ip(1)], vec![ip(3)]));
+    }
+}
+
+#[test]
 fn a_slice_that_a_new_listing_has_not_is_gone_and_until_then_it_counts() {
     let mut index = loaded(&table(&[0], &[]), [slice("a", &baseline(0), &[1]), slice("b", &baseline(0), &[2])]);
     index.changed();
@@ -254,10 +274,6 @@ fn a_table_that_no_agent_writes_is_refused() {
     assert!(change(&|services| port(services, lapdev_api::route::ADMIN_PORT)));
     assert!(change(&|services| port(services, 0)));
     assert!(change(&|services| services.get_mut(&service(0)).expect("there").baseline = baseline(1)));
-    assert!(change(&|services| {
-        let ports = &mut services.get_mut(&service(0)).expect("there").ports;
-        ports.push(RoutedPort { listen: PORTS.start + 50, ..ports[0].clone() });
-    }));
     assert!(matches!(read(None), Err(TableError::Missing)));
     assert!(matches!(read(Some("{")), Err(TableError::Json(_))));
     assert!(matches!(read(Some(r#"{"servedBy":true}"#)), Err(TableError::Json(_))));
