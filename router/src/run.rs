@@ -29,6 +29,9 @@ pub enum RunError {
     /// The system gave no threads.
     #[error("cannot start the workers")]
     Workers(#[source] io::Error),
+    /// A task that works for as long as the router does has ended before it.
+    #[error("{0} ended; a router without it would go on with what it knew last")]
+    Ended(&'static str),
     /// There is no randomness.
     #[error("the system gives no random bytes")]
     Random(#[from] getrandom::Error),
@@ -37,7 +40,7 @@ pub enum RunError {
 /// Works until `stop`, then drains.
 ///
 /// # Errors
-/// If it cannot begin.
+/// If it cannot begin, or what it cannot work without has ended; then too it has drained.
 pub async fn run(client: kube::Client, settings: &Settings, stop: &CancellationToken) -> Result<(), RunError> {
     raise_open_files();
     let (publish, snapshots) = channel::channel(Arc::new(Snapshot::default()));
@@ -58,14 +61,21 @@ pub async fn run(client: kube::Client, settings: &Settings, stop: &CancellationT
     let state = admin::State { snapshots, listening, draining, probes, metrics: counters, process };
     let over = CancellationToken::new();
     let (namespace, ended, seen) = (settings.namespace.clone(), over.clone(), metrics.clone());
-    let watches = tokio::spawn(async move { watch::run(client, &namespace, publish, seen, ended).await });
-    let server = tokio::spawn(admin::serve(listener, state, over.clone()));
-    stop.cancelled().await;
+    let mut watches = tokio::spawn(async move { watch::run(client, &namespace, publish, seen, ended).await });
+    let mut server = tokio::spawn(admin::serve(listener, state, over.clone()));
+    let ended = tokio::select! {
+        () = stop.cancelled() => None,
+        _ = &mut watches => Some("what watches the API server"),
+        _ = &mut server => Some("what answers the agent and the kubelet"),
+    };
     tracing::info!(seconds = settings.drain.as_secs(), "drains");
     metrics.draining.set(1);
     tell.send_replace(true);
     proxy.drain(Times::within(settings.drain)).await;
     over.cancel();
+    if let Some(task) = ended {
+        return Err(RunError::Ended(task));
+    }
     for task in [watches, server] {
         if let Err(error) = task.await {
             tracing::error!(%error, "a task of the control side broke");

@@ -226,18 +226,19 @@ impl Exchange<'_> {
         request: &mut Buffer,
         journey: &mut Journey,
     ) -> Result<Relayed, Failed> {
-        let mut uploading = match socket::write(endpoint, request.bytes()).await {
-            Ok(()) => !self.body.done(),
+        let written = match socket::write(endpoint, request.bytes()).await {
+            Ok(()) => true,
             Err((_, 0)) => return Err(Failed::Unsent),
             // It may have answered already, and wants no more: 413, for one.
             Err(_) => false,
         };
+        let mut uploading = written && !self.body.done();
         if uploading {
             // It serves for the rest of the body. Of a request without one it is kept: it may have to be sent again.
             request.clear();
         }
         let Self { worker, client, is, one_one, body } = self;
-        let (uploaded, begun) = (Cell::new(body.done()), Cell::new(false));
+        let (uploaded, begun) = (Cell::new(written && body.done()), Cell::new(false));
         let (one_one, state) = (*one_one, (&uploaded, &begun));
         let relay = Relay { worker, client: &client.stream, endpoint, is, one_one, journey, state };
         let mut relay = pin!(relay.run());
@@ -383,7 +384,8 @@ impl Relay<'_> {
                 return Ok(Relayed { reusable: false, close: true, tunnel: Some(input) });
             }
             self.body(&mut input, &mut out, Reader::new(body, !unchunked)).await?;
-            let reusable = uploaded.get() && !endpoint_closes && input.is_empty();
+            // What was asked as HTTP/1.0 may be closed without a word, whatever version the answer names.
+            let reusable = uploaded.get() && self.one_one && !endpoint_closes && input.is_empty();
             return Ok(Relayed { reusable, close: close || !uploaded.get(), tunnel: None });
         }
     }
