@@ -121,9 +121,7 @@ impl Build<'_> {
             }
             match self.source.file(directory, &entry.value, &entry.place)? {
                 Some(file) => {
-                    let text = self.source.text(&file)?;
-                    let read = resource::of_file(&text, &file, &self.source.options.limits)?;
-                    self.append_read(read, all)?;
+                    self.append_read(self.source.objects(&file)?, all)?;
                 }
                 None => self.base(directory, entry, all)?,
             }

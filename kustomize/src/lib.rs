@@ -39,6 +39,7 @@ mod options;
 mod patch;
 mod path;
 mod plain;
+mod renderer;
 mod resource;
 mod source;
 mod yaml;
@@ -48,6 +49,7 @@ pub use fs::{DiskFileSystem, FileKind, FileSystem, Found, MemoryFileSystem};
 pub use object::{Object, to_yaml};
 pub use options::{Limits, LoadRestrictor, Options};
 pub use path::TreePath;
+pub use renderer::Renderer;
 
 use patch::Types;
 use source::Source;
@@ -57,7 +59,7 @@ use source::Source;
 /// # Errors
 /// The first problem met, with its place; see [`Problem`].
 pub fn render(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
-    build::render(Source { fs, options, types: &Types::default() }, path)
+    build::render(Source { fs, options, types: &Types::default(), files: None }, path)
 }
 
 /// Loads the objects of all `*.yaml` and `*.yml` files directly in the directory `path`, sorted by
@@ -66,7 +68,7 @@ pub fn render(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result
 /// # Errors
 /// The first problem met, with its place; see [`Problem`].
 pub fn load_manifests(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
-    plain::load(Source { fs, options, types: &Types::default() }, path)
+    plain::load(Source { fs, options, types: &Types::default(), files: None }, path)
 }
 
 /// Renders the directory `path` if it has a kustomization file, and loads its plain manifests if not.
@@ -75,7 +77,7 @@ pub fn load_manifests(fs: &dyn FileSystem, path: &TreePath, options: &Options) -
 /// The first problem met, with its place; see [`Problem`].
 pub fn render_source(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
     let types = Types::default();
-    let source = Source { fs, options, types: &types };
+    let source = Source { fs, options, types: &types, files: None };
     match build::has_kustomization(source, path)? {
         true => build::render(source, path),
         false => plain::load(source, path),

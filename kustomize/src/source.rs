@@ -5,6 +5,8 @@ use crate::fs::{FileKind, FileSystem, Found};
 use crate::options::{LoadRestrictor, Options};
 use crate::patch::Types;
 use crate::path::TreePath;
+use crate::renderer::ParsedFiles;
+use crate::resource::{self, Resource};
 
 /// The tree that is rendered, with the caller's choices.
 #[derive(Clone, Copy)]
@@ -13,6 +15,8 @@ pub struct Source<'s> {
     pub options: &'s Options,
     /// The types by which patches merge.
     pub types: &'s Types,
+    /// What other renderings have read, if there are any.
+    pub files: Option<&'s ParsedFiles>,
 }
 
 impl Source<'_> {
@@ -34,6 +38,12 @@ impl Source<'_> {
     /// The text of a real path.
     pub fn text(&self, path: &TreePath) -> Result<String, Error> {
         String::from_utf8(self.bytes(path)?).map_err(|_| Error::new(Place::of(path), Problem::NotUtf8))
+    }
+
+    /// The objects of a real path.
+    pub fn objects(&self, path: &TreePath) -> Result<Vec<Resource>, Error> {
+        let read = || resource::of_file(&self.text(path)?, path, &self.options.limits);
+        self.files.map_or_else(read, |files| files.get_or(path, read))
     }
 
     /// The names in a real directory.

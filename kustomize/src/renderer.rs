@@ -1,0 +1,83 @@
+//! Many renderings of one tree: what they share is read and parsed once.
+
+use crate::budget::weight;
+use crate::build;
+use crate::error::Error;
+use crate::fs::FileSystem;
+use crate::object::Object;
+use crate::options::Options;
+use crate::patch::Types;
+use crate::path::TreePath;
+use crate::resource::Resource;
+use crate::source::Source;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+/// Renders many kustomizations of one tree, such as a thousand overlays of a base, and keeps the
+/// parsed objects of the files that they share. The tree must not change meanwhile.
+///
+/// ```
+/// use lapdev_kustomize::{MemoryFileSystem, Options, Renderer, TreePath};
+///
+/// let fs = MemoryFileSystem::new()
+///     .with("base/kustomization.yaml", "resources: [map.yaml]\n")
+///     .with("base/map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
+///     .with("one/kustomization.yaml", "resources: [../base]\nnamePrefix: one-\n")
+///     .with("two/kustomization.yaml", "resources: [../base]\nnamePrefix: two-\n");
+/// let renderer = Renderer::new(&fs, Options::default());
+/// for name in ["one", "two"] {
+///     let overlay = TreePath::parse(name).ok_or("leads out of the tree")?;
+///     assert_eq!(renderer.render(&overlay)?.len(), 1);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Renderer<'f> {
+    fs: &'f dyn FileSystem,
+    options: Options,
+    files: ParsedFiles,
+}
+
+impl<'f> Renderer<'f> {
+    /// A renderer that has read nothing yet.
+    #[must_use]
+    pub fn new(fs: &'f dyn FileSystem, options: Options) -> Self {
+        let files = ParsedFiles { read: RefCell::default(), left: Cell::new(options.limits.total) };
+        Self { fs, options, files }
+    }
+
+    /// Renders the kustomization in the directory `path`.
+    ///
+    /// # Errors
+    /// The first problem met, with its place; see [`Problem`](crate::Problem).
+    pub fn render(&self, path: &TreePath) -> Result<Vec<Object>, Error> {
+        let types = Types::default();
+        let source = Source { fs: self.fs, options: &self.options, types: &types, files: Some(&self.files) };
+        build::render(source, path)
+    }
+}
+
+/// The objects of files that were read before, as many as one rendering may hold.
+pub struct ParsedFiles {
+    read: RefCell<HashMap<TreePath, Vec<Resource>>>,
+    left: Cell<usize>,
+}
+
+impl ParsedFiles {
+    /// A copy of the objects of a file, read only if they are not known.
+    pub fn get_or(
+        &self,
+        file: &TreePath,
+        read: impl FnOnce() -> Result<Vec<Resource>, Error>,
+    ) -> Result<Vec<Resource>, Error> {
+        if let Some(known) = self.read.borrow().get(file) {
+            return Ok(known.clone());
+        }
+        let resources = read()?;
+        let cost: usize = resources.iter().map(|resource| weight(&resource.value)).sum();
+        if let Some(left) = self.left.get().checked_sub(cost) {
+            self.left.set(left);
+            self.read.borrow_mut().insert(file.clone(), resources.clone());
+        }
+        Ok(resources)
+    }
+}
