@@ -41,7 +41,12 @@ fn explain(view: &EnvironmentView) -> String {
         &mut text,
         "Links",
         view.links.iter().map(|link| {
-            format!("{} ({}): {}", link.service, if link.branch { "this branch" } else { "the baseline" }, link.url)
+            format!(
+                "{} ({}): {}",
+                link.service,
+                if link.branch { "this branch" } else { "the baseline's, with the branch behind it" },
+                link.url
+            )
         }),
     );
     let rows = view.traffic.iter().filter(|row| row.requests > 0).map(traffic_of);
