@@ -62,7 +62,8 @@ fn addresses(text: &mut String, record: &EnvironmentRecord, links: Links<'_>) {
     }
     text.push('\n');
     for preview in &record.previews {
-        let answers = if preview.branch { "answered by the branch" } else { "the baseline's, with the branch behind it" };
+        let answers =
+            if preview.branch { "answered by the branch" } else { "the baseline's, with the branch behind it" };
         let service = &preview.service;
         text.push_str(&format!("- [**{service}**]({}): {answers}\n", url(record, preview, links)));
     }
