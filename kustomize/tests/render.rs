@@ -645,7 +645,14 @@ fn crds_that_refer_to_each_other_end_in_one_error() {
     let object =
         r#""properties": {"kind": {}, "apiVersion": {}, "metadata": {}, "a": {"$ref": "x.K"}, "b": {"$ref": "x.K"}}"#;
     let circle = format!("{{\"x.K\": {{\"Schema\": {{{object}}}}}}}");
+    let fields: Vec<String> =
+        (0..6_000).map(|at| format!("\"f{at}\": {{\"x-kubernetes-annotation\": \"\"}}")).collect();
+    let many = format!(
+        "{{\"x.K\": {{\"Schema\": {{\"properties\": {{\"kind\": {{}}, \"apiVersion\": {{}}, \"metadata\": {{}}, {}}}}}}}}}",
+        fields.join(", ")
+    );
     for (crd, expected) in [
+        (many.as_str(), "crd.json: too many fields"),
         (circle.as_str(), "crd.json: the definition `x.K` refers to itself"),
         ("[]", "crd.json: a mapping of type names"),
         ("", "crd.json: a mapping of type names"),

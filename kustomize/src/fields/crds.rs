@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 
 /// Definitions that refer to each other can be walked in very many ways.
 const MAX_PROPERTIES: usize = 100_000;
+/// Each field that matters is compared with all before it.
+const MAX_FIELDS: usize = 5_000;
 
 /// Adds the field specs of every file.
 pub fn add(entries: &[Text], source: Source<'_>, root: &TreePath, specs: &mut FieldSpecs) -> Result<(), Error> {
@@ -21,16 +23,19 @@ pub fn add(entries: &[Text], source: Source<'_>, root: &TreePath, specs: &mut Fi
             return Err(invalid("a mapping of type names to definitions was expected".to_owned()));
         };
         specs.is_default = false;
-        let mut reader = Reader { definitions: &definitions, specs, left: MAX_PROPERTIES };
+        let mut reader = Reader { definitions: &definitions, specs, left: MAX_PROPERTIES, fields: MAX_FIELDS };
         reader.all().map_err(invalid)?;
     }
     Ok(())
 }
 
+const TOO_MANY: &str = "too many fields hold labels, annotations or names; split the kustomization";
+
 struct Reader<'d> {
     definitions: &'d Map<String, Value>,
     specs: &'d mut FieldSpecs,
     left: usize,
+    fields: usize,
 }
 
 impl<'d> Reader<'d> {
@@ -78,12 +83,14 @@ impl<'d> Reader<'d> {
         ];
         for (extension, list) in lists {
             if text(extension).is_some() {
+                self.fields = self.fields.checked_sub(1).ok_or(TOO_MANY)?;
                 merge(list, &[spec(kind, path.join("/"))])?;
             }
         }
         let (Some(version), Some(target)) = (text("object-ref-api-version"), text("object-ref-kind")) else {
             return Ok(());
         };
+        self.fields = self.fields.checked_sub(1).ok_or(TOO_MANY)?;
         let key = text("object-ref-name-key").unwrap_or("name");
         self.specs.add_reference(&NameReference {
             group: "".into(),

@@ -15,11 +15,14 @@ pub struct SchemaComments {
 }
 
 impl SchemaComments {
-    /// The comments of a document of a text; `None` if there are none, which is the rule.
-    pub fn read(document: &Node, text: &str) -> Option<Self> {
-        let possible = text.contains("#{") || text.contains("# {");
-        let lines: Vec<&str> = if possible { text.lines().collect() } else { return None };
-        Some(Self::of_node(document, &lines)).filter(|found| !found.is_empty())
+    /// The lines of a text, if any could hold a schema; few texts have one.
+    pub fn lines(text: &str) -> Option<Vec<&str>> {
+        (text.contains("#{") || text.contains("# {")).then(|| text.lines().collect())
+    }
+
+    /// The comments of a document in these lines; `None` if there are none.
+    pub fn read(document: &Node, lines: &[&str]) -> Option<Self> {
+        Some(Self::of_node(document, lines)).filter(|found| !found.is_empty())
     }
 
     fn of_node(node: &Node, lines: &[&str]) -> Self {
@@ -92,7 +95,7 @@ mod tests {
 
     fn read(text: &str) -> Option<SchemaComments> {
         let node = yaml::single(text, Dialect::Object, &Limits::default()).expect("valid");
-        SchemaComments::read(&node, text)
+        SchemaComments::read(&node, &SchemaComments::lines(text)?)
     }
 
     #[test]

@@ -25,9 +25,10 @@ fn read(text: &str, dialect: Dialect, place: &Place, limits: &Limits) -> Result<
         false => place.clone(),
     };
     let documents = yaml::documents(text, dialect, limits).map_err(|(at, problem)| Error::new(locate(at), problem))?;
+    let lines = SchemaComments::lines(text);
     let mut found = Vec::new();
     for document in documents {
-        let comments = SchemaComments::read(&document, text).map(Box::new);
+        let comments = lines.as_deref().and_then(|lines| SchemaComments::read(&document, lines)).map(Box::new);
         let first = found.len();
         expand(document, &locate, &mut found)?;
         if let [only] = &mut found[first..] {
