@@ -1,6 +1,6 @@
 //! Asks the routers themselves, on their own port: the only thing in pods that the agent speaks to beside declared previews.
 //!
-//! Each call is one connection with one request; it ends within [`PATIENCE`], and an answer has a largest size.
+//! Each call is one connection with one request; it ends within `PATIENCE`, and an answer has a largest size.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};

@@ -1,5 +1,5 @@
 //! HTTP/1.0 and 1.1: a loop of our own, which passes bytes on where a general library would take them apart and put them
-//! together again. What makes that safe is that [`head`], [`framing`] and [`body`] leave no doubt about where a message
+//! together again. What makes that safe is that `head`, `framing` and `body` leave no doubt about where a message
 //! ends: they are strict, pure, and hold no memory of the request before.
 
 mod body;
