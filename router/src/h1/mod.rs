@@ -6,6 +6,7 @@ mod body;
 mod exchange;
 mod framing;
 mod head;
+mod relay;
 mod rewrite;
 
 pub use head::BadHead;
