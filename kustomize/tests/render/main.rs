@@ -1,5 +1,8 @@
 //! What a rendering yields, and how it fails, seen from outside: trees in, YAML or one error out.
 
+mod hostile;
+mod schemas;
+
 use lapdev_kustomize::{
     DiskFileSystem, Error, Limits, LoadRestrictor, MemoryFileSystem, Object, Options, Problem, TreePath,
     load_manifests, render, render_source, to_yaml,
@@ -33,6 +36,10 @@ spec:
 
 const SERVICE: &str =
     "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}], selector: {app: web}}\n";
+
+const QUEUE_TYPES: &str = "definitions:\n  Queue:\n    properties:\n      items:\n        type: array\n        x-kubernetes-patch-strategy: merge\n        x-kubernetes-patch-merge-key: id\n    x-kubernetes-group-version-kind:\n    - {group: e.com, version: v1, kind: Queue}\n";
+const QUEUE: &str = "apiVersion: e.com/v1\nkind: Queue\nmetadata: {name: q}\nitems:\n- {id: a, x: 1}\n- {id: b}\n";
+const QUEUE_PATCH: &str = "patches:\n- patch: |\n    apiVersion: e.com/v1\n    kind: Queue\n    metadata: {name: q}\n    items: [{id: a, y: 2}]\n";
 
 fn objects_at(path: &str, files: Files<'_>) -> Result<Vec<Object>, Error> {
     let fs: MemoryFileSystem = files.iter().copied().collect();
@@ -305,175 +312,6 @@ fn errors_name_file_line_column_and_field() {
 }
 
 #[test]
-fn circles_and_deep_chains_of_bases_end_in_one_error() {
-    let circle = [("a/kustomization.yaml", "resources: [../b]\n"), ("b/kustomization.yaml", "resources: [../a]\n")];
-    let error = objects_at("a", &circle).expect_err("a circle");
-    assert!(matches!(error.problem(), Problem::Cycle(..)), "{error}");
-
-    let chain: Vec<(String, String)> =
-        (0..100).map(|at| (format!("{at}/kustomization.yaml"), format!("resources: [../{}]\n", at + 1))).collect();
-    let fs: MemoryFileSystem = chain.iter().map(|(path, text)| (path, text.as_str())).collect();
-    let error = render(&fs, &TreePath::parse("0").expect("inside"), &Options::default()).expect_err("too deep");
-    assert!(matches!(error.problem(), Problem::TooDeep(_)), "{error}");
-}
-
-#[test]
-fn files_outside_of_the_directory_are_refused_unless_allowed() {
-    let fs = MemoryFileSystem::new().with("app/kustomization.yaml", "resources: [../s.yaml]\n").with("s.yaml", SERVICE);
-    let app = TreePath::parse("app").expect("inside");
-    let error = render(&fs, &app, &Options::default()).expect_err("outside");
-    assert!(matches!(error.problem(), Problem::OutsideRoot(..)), "{error}");
-    let lenient = Options { load_restrictor: LoadRestrictor::None, ..Options::default() };
-    assert_eq!(render(&fs, &app, &lenient).expect("allowed").len(), 1);
-
-    let fs = fs.with("app/kustomization.yaml", "resources: [../../s.yaml]\n");
-    let error = render(&fs, &app, &lenient).expect_err("out of the tree");
-    assert!(matches!(error.problem(), Problem::OutsideTree(_)), "{error}");
-}
-
-#[cfg(unix)]
-#[test]
-fn links_out_of_the_directory_are_refused_on_disk() -> Result<(), Box<dyn std::error::Error>> {
-    let scratch = std::env::temp_dir().join(format!("lapdev-kustomize-{}", std::process::id()));
-    std::fs::create_dir_all(scratch.join("app"))?;
-    std::fs::write(scratch.join("secret.yaml"), SERVICE)?;
-    std::fs::write(scratch.join("app/kustomization.yaml"), "resources: [link.yaml]\n")?;
-    std::os::unix::fs::symlink("../secret.yaml", scratch.join("app/link.yaml"))?;
-    let outer = DiskFileSystem::open(&scratch)?;
-    let result = render(&outer, &outer.tree_path(scratch.join("app"))?, &Options::default());
-    let inner = DiskFileSystem::open(scratch.join("app"))?;
-    let sealed = render(&inner, &TreePath::root(), &Options::default());
-    std::fs::remove_dir_all(&scratch)?;
-
-    let error = result.expect_err("a link out of the directory");
-    assert!(matches!(error.problem(), Problem::OutsideRoot(..)), "{error}");
-    let error = sealed.expect_err("a link out of the tree");
-    assert!(matches!(error.problem(), Problem::Missing(_)), "{error}");
-    Ok(())
-}
-
-#[test]
-fn hostile_input_is_one_error_and_never_a_panic() {
-    let deep = "[".repeat(1_000_000);
-    let nested = format!("kind: A\nmetadata: {{name: a}}\nx: {}1{}\n", "{a: ".repeat(100_000), "}".repeat(100_000));
-    let texts: &[&[u8]] = &[
-        b"\xff\xfe",
-        b"kind: A\nmetadata: {name: \"a\xff\"}\n",
-        deep.as_bytes(),
-        nested.as_bytes(),
-        b"- 1\n",
-        b"x\n",
-        b"a: &a [*a]\n",
-        b"kind: A\nmetadata: 1\n",
-        b"kind: [A]\nmetadata: {name: a}\n",
-        b"kind: AList\nitems: 1\n",
-        b"{a: b, ? [c] : d}\n",
-        b"kind: A\nmetadata: {name: a}\nx: .inf\n",
-        b"\0",
-        b"kind: A\nmetadata: {name: a, labels: []}\n",
-    ];
-    for text in texts {
-        let fs = MemoryFileSystem::new().with("kustomization.yaml", "resources: [a.yaml]\n").with("a.yaml", *text);
-        assert!(render(&fs, &TreePath::root(), &Options::default()).is_err(), "{:?}", &text[..text.len().min(40)]);
-        let fs = MemoryFileSystem::new().with("kustomization.yaml", *text);
-        assert!(render(&fs, &TreePath::root(), &Options::default()).is_err(), "{:?}", &text[..text.len().min(40)]);
-    }
-}
-
-#[test]
-fn limits_hold_for_files_and_objects() {
-    let fs = MemoryFileSystem::new()
-        .with("kustomization.yaml", "resources: [a.yaml, s.yaml]\n")
-        .with("s.yaml", SERVICE)
-        .with("a.yaml", DEPLOYMENT);
-    for limits in [
-        Limits { objects: 1, ..Limits::default() },
-        Limits { file_bytes: 100, ..Limits::default() },
-        Limits { nodes: 10, ..Limits::default() },
-    ] {
-        let options = Options { limits, ..Options::default() };
-        let error = render(&fs, &TreePath::root(), &options).expect_err("beyond a limit");
-        assert!(matches!(error.problem(), Problem::TooLarge(..)), "{error}");
-    }
-}
-
-#[test]
-fn amplification_ends_at_a_limit_and_not_in_memory() {
-    let bomb = |kustomization: &str, object: &str| {
-        let files = [("kustomization.yaml", kustomization), ("a.yaml", object)];
-        let fs: MemoryFileSystem = files.into_iter().collect();
-        let options = Options { limits: Limits { total: 100_000, ..Limits::default() }, ..Options::default() };
-        render(&fs, &TreePath::root(), &options).expect_err("must not render").to_string()
-    };
-    let list = "kind: AList\nitems:\n".to_owned()
-        + &(0..2_000).map(|at| format!("- {{kind: A, metadata: {{name: a{at}}}, x: $(V)}}\n")).collect::<String>();
-    let long = "x".repeat(10_000);
-
-    for kustomization in [
-        format!("resources: [a.yaml]\nnamePrefix: {long}\n"),
-        format!("resources: [a.yaml]\nnamespace: {long}\n"),
-        format!("resources: [a.yaml]\ncommonAnnotations: {{a: {long}}}\n"),
-        format!(
-            "resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '{{kind: A, metadata: {{name: x}}, y: {long}}}'\n"
-        ),
-        format!(
-            "resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '[{{op: add, path: /y, value: {long}}}]'\n"
-        ),
-        format!(
-            "resources: [a.yaml]\nreplacements:\n- sourceValue: {long}\n  targets: [{{select: {{kind: A}}, fieldPaths: [x]}}]\n"
-        ),
-    ] {
-        let error = bomb(&kustomization, &list);
-        assert!(error.contains("beyond its limit"), "{error}");
-    }
-
-    // Copies of copies, by size and by depth.
-    let copies = "{op: copy, from: /x, path: /x/-}, ".repeat(60);
-    let error = bomb(
-        &format!("resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '[{copies}]'\n"),
-        "kind: A\nmetadata: {name: a}\nx: [1]\n",
-    );
-    assert!(error.contains("beyond its limit"), "{error}");
-    let deeper = "{op: move, from: /x, path: /y}, {op: add, path: /x, value: {}}, {op: move, from: /y, path: /x/y}, "
-        .repeat(1_000);
-    let error = bomb(
-        &format!("resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '[{deeper}]'\n"),
-        "kind: A\nmetadata: {name: a}\nx: 1\n",
-    );
-    assert!(error.contains("nested deeper"), "{error}");
-}
-
-#[test]
-fn a_few_bases_that_include_each_other_twice_end_at_a_limit() {
-    // 2^40 visits if nothing counted them.
-    let mut fs = MemoryFileSystem::new();
-    for level in 0..40 {
-        for side in ["a", "b"] {
-            let next = level + 1;
-            fs.insert(&format!("{level}{side}/kustomization.yaml"), format!("resources: [../{next}a, ../{next}b]\n"));
-        }
-    }
-    fs.insert("40a/kustomization.yaml", "namePrefix: x\n");
-    fs.insert("40b/kustomization.yaml", "namePrefix: x\n");
-    let error = render(&fs, &TreePath::parse("0a").expect("inside"), &Options::default()).expect_err("too many");
-    assert!(matches!(error.problem(), Problem::TooLarge(_, "kustomizations")), "{error}");
-}
-
-#[test]
-fn configurations_teach_references_of_custom_kinds() {
-    let files = [
-        ("kustomization.yaml", "resources: [all.yaml]\nnamePrefix: p-\nconfigurations: [c.yaml]\n"),
-        ("c.yaml", "nameReference:\n- kind: Service\n  fieldSpecs: [{kind: Route, path: spec/to}]\n"),
-        (
-            "all.yaml",
-            "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n---\napiVersion: e.com/v1\nkind: Route\nmetadata: {name: r}\nspec: {to: web}\n",
-        ),
-    ];
-    let route = objects(&files).into_iter().find(|object| object.kind() == "Route").expect("a route");
-    assert_eq!(route.value()["spec"]["to"], "p-web");
-}
-
-#[test]
 fn replacements_copy_a_value_and_variables_expand_one() {
     let kustomization = "resources: [d.yaml, s.yaml]\n\
         replacements:\n- source: {kind: Service, name: web, fieldPath: spec.ports.0.port}\n  \
@@ -564,105 +402,6 @@ fn objects_and_errors_may_cross_threads() {
     crosses::<DiskFileSystem>();
 }
 
-/// A custom kind whose `items` merge by `id`.
-const QUEUE_TYPES: &str = "definitions:\n  Queue:\n    properties:\n      items:\n        type: array\n        x-kubernetes-patch-strategy: merge\n        x-kubernetes-patch-merge-key: id\n    x-kubernetes-group-version-kind:\n    - {group: e.com, version: v1, kind: Queue}\n";
-const QUEUE: &str = "apiVersion: e.com/v1\nkind: Queue\nmetadata: {name: q}\nitems:\n- {id: a, x: 1}\n- {id: b}\n";
-const QUEUE_PATCH: &str = "patches:\n- patch: |\n    apiVersion: e.com/v1\n    kind: Queue\n    metadata: {name: q}\n    items: [{id: a, y: 2}]\n";
-
-#[test]
-fn lists_of_custom_kinds_merge_by_the_keys_of_the_openapi_document() {
-    let kustomization = format!("resources: [q.yaml]\nopenapi: {{path: types.yaml}}\n{QUEUE_PATCH}");
-    let files = [("kustomization.yaml", kustomization.as_str()), ("q.yaml", QUEUE), ("types.yaml", QUEUE_TYPES)];
-    assert!(yaml(&files).contains("items:\n- id: a\n  x: 1\n  \"y\": 2\n- id: b\n"), "{}", yaml(&files));
-}
-
-#[test]
-fn the_openapi_choice_of_the_rendered_kustomization_wins_over_that_of_a_base() {
-    let overlay = |choice: &str| format!("resources: [base]\n{choice}{QUEUE_PATCH}");
-    let base = "resources: [q.yaml]\nopenapi: {path: types.yaml}\n";
-    for (choice, merges) in [("", true), ("openapi: {version: v1.21.2}\n", false)] {
-        let overlay = overlay(choice);
-        let files = [
-            ("kustomization.yaml", overlay.as_str()),
-            ("base/kustomization.yaml", base),
-            ("base/q.yaml", QUEUE),
-            ("base/types.yaml", QUEUE_TYPES),
-        ];
-        assert_eq!(yaml(&files).contains("x: 1"), merges, "{}", yaml(&files));
-    }
-}
-
-#[test]
-fn openapi_errors_name_file_and_field() {
-    for (choice, types, expected) in [
-        ("{path: none.yaml}", "", "kustomization.yaml:2:10: openapi.path: `none.yaml` does not exist"),
-        ("{version: v1.20.4}", "", "kustomization.yaml:2:10: openapi.version: the version `v1.20.4` is not built in"),
-        ("{path: types.yaml, version: v1.21.2}", "", "openapi.version: `path` and `version` exclude each other"),
-        ("{path: types.yaml}", "definitions: []", "types.yaml: `definitions` must be a mapping"),
-        ("{path: types.yaml}", "{\"definitions\": ", "types.yaml:1:16: invalid YAML: this is not JSON"),
-        ("{path: [x]}", "", "kustomization.yaml:2:17: openapi.path: expected a string, found a list"),
-    ] {
-        let kustomization = format!("resources: [q.yaml]\nopenapi: {choice}\n");
-        let files = [("kustomization.yaml", kustomization.as_str()), ("q.yaml", QUEUE), ("types.yaml", types)];
-        assert!(failure(&files).contains(expected), "{}", failure(&files));
-    }
-}
-
-#[test]
-fn crds_teach_references_and_selectors_of_custom_kinds() {
-    let crd = r##"{
-        "e.com/v1.Bee": {"Schema": {"properties": {"kind": {}, "apiVersion": {}, "metadata": {},
-            "spec": {"$ref": "e.com/v1.BeeSpec"}}}},
-        "e.com/v1.BeeSpec": {"Schema": {"properties": {
-            "secretRef": {"x-kubernetes-object-ref-api-version": "v1", "x-kubernetes-object-ref-kind": "Secret"},
-            "configRef": {"x-kubernetes-object-ref-api-version": "v1", "x-kubernetes-object-ref-kind": "ConfigMap",
-                "x-kubernetes-object-ref-name-key": "map"},
-            "selector": {"x-kubernetes-label-selector": ""},
-            "notes": {"x-kubernetes-annotation": ""},
-            "identity": {"x-kubernetes-identity": ""}
-        }}}
-    }"##;
-    let bee = "apiVersion: e.com/v1\nkind: Bee\nmetadata: {name: bee}\nspec:\n  secretRef: {name: s}\n  \
-               configRef: {map: c}\n  selector: {a: b}\n  notes: {a: b}\n  identity: me\n";
-    let others = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
-    let files = [
-        (
-            "kustomization.yaml",
-            "crds: [crd.json]\nresources: [bee.yaml, others.yaml]\nnamePrefix: p-\ncommonLabels: {l: x}\n\
-             commonAnnotations: {note: x}\n",
-        ),
-        ("crd.json", crd),
-        ("bee.yaml", bee),
-        ("others.yaml", others),
-    ];
-    let spec = "spec:\n  configRef:\n    map: p-c\n  identity: p-me\n  notes:\n    a: b\n    note: x\n  \
-                secretRef:\n    name: p-s\n  selector:\n    a: b\n    l: x\n";
-    assert!(yaml(&files).contains(spec), "{}", yaml(&files));
-}
-
-#[test]
-fn crds_that_refer_to_each_other_end_in_one_error() {
-    let object =
-        r#""properties": {"kind": {}, "apiVersion": {}, "metadata": {}, "a": {"$ref": "x.K"}, "b": {"$ref": "x.K"}}"#;
-    let circle = format!("{{\"x.K\": {{\"Schema\": {{{object}}}}}}}");
-    let fields: Vec<String> =
-        (0..6_000).map(|at| format!("\"f{at}\": {{\"x-kubernetes-annotation\": \"\"}}")).collect();
-    let many = format!(
-        "{{\"x.K\": {{\"Schema\": {{\"properties\": {{\"kind\": {{}}, \"apiVersion\": {{}}, \"metadata\": {{}}, {}}}}}}}}}",
-        fields.join(", ")
-    );
-    for (crd, expected) in [
-        (many.as_str(), "crd.json: too many fields"),
-        (circle.as_str(), "crd.json: the definition `x.K` refers to itself"),
-        ("[]", "crd.json: a mapping of type names"),
-        ("", "crd.json: a mapping of type names"),
-    ] {
-        let files =
-            [("kustomization.yaml", "crds: [crd.json]\nresources: [q.yaml]\n"), ("crd.json", crd), ("q.yaml", QUEUE)];
-        assert!(failure(&files).contains(expected), "{}", failure(&files));
-    }
-}
-
 #[test]
 fn an_iam_policy_generator_makes_a_service_account() {
     let kustomization = "generators:\n- |-\n  apiVersion: builtin\n  kind: IAMPolicyGenerator\n  metadata: {name: g}\n  \
@@ -675,16 +414,6 @@ fn an_iam_policy_generator_makes_a_service_account() {
     let other = kustomization.replace("gke", "eks");
     let message = failure(&[("kustomization.yaml", other.as_str())]);
     assert!(message.contains("cloud: the cloud `eks` is not known; `gke` is"), "{message}");
-}
-
-#[test]
-fn a_schema_in_a_comment_says_how_a_list_merges() {
-    let object = "apiVersion: e.com/v1\nkind: Queue\nmetadata: {name: q}\nitems: # \
-         {\"type\":\"array\",\"x-kubernetes-patch-strategy\":\"merge\",\"x-kubernetes-patch-merge-key\":\"id\"}\n\
-         - {id: a, x: 1}\n";
-    let kustomization = format!("resources: [q.yaml]\n{QUEUE_PATCH}");
-    let files = [("kustomization.yaml", kustomization.as_str()), ("q.yaml", object)];
-    assert!(yaml(&files).contains("- id: a\n  x: 1\n  \"y\": 2\n"), "{}", yaml(&files));
 }
 
 #[test]
@@ -757,53 +486,6 @@ fn an_object_is_found_by_a_former_name_that_its_file_states() {
     let object = former("Bar,Foo");
     let message = failure(&[("kustomization.yaml", kustomization), ("foo.yaml", object.as_str())]);
     assert!(message.contains("foo.yaml:1:1: not a Kubernetes object: the annotations of previous names"), "{message}");
-}
-
-#[test]
-fn hostile_files_are_one_error_whatever_field_names_them() {
-    let deep = ["[".repeat(1_000_000), "{a: ".repeat(1_000_000), "- ".repeat(1_000_000), "? ".repeat(1_000_000)];
-    let json = format!("{{\"definitions\": {}", "{\"a\":".repeat(1_000_000));
-    let bomb = (1..15).fold("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, level| {
-        let items = vec![format!("*a{}", level - 1); 10].join(", ");
-        text + &format!("a{level}: &a{level} [{items}]\n")
-    });
-    let mut hostile: Vec<Vec<u8>> = deep.into_iter().chain([json, bomb]).map(String::into_bytes).collect();
-    hostile.extend([b"a: \xe9\n".to_vec(), b"\xff\xfea\0:\0 \x001\0".to_vec(), b"a: &a [*a]\n".to_vec()]);
-    for field in [
-        "resources: [q.yaml, x]",
-        "resources: [q.yaml]\npatches: [{path: x}]",
-        "resources: [q.yaml]\npatches: [{path: x, target: {kind: Queue}}]",
-        "resources: [q.yaml]\npatchesStrategicMerge: [x]",
-        "resources: [q.yaml]\npatchesJson6902: [{path: x, target: {version: v1, kind: Queue, name: q}}]",
-        "resources: [q.yaml]\nopenapi: {path: x}",
-        "resources: [q.yaml]\ncrds: [x]",
-        "resources: [q.yaml]\nconfigurations: [x]",
-        "resources: [q.yaml]\nreplacements: [{path: x}]",
-        "resources: [q.yaml]\ntransformers: [x]",
-        "resources: [q.yaml]\nvalidators: [x]",
-        "resources: [q.yaml]\ngenerators: [x]",
-    ] {
-        for text in &hostile {
-            let fs = MemoryFileSystem::new()
-                .with("kustomization.yaml", format!("{field}\n"))
-                .with("q.yaml", QUEUE)
-                .with("x", text.clone());
-            let error = render(&fs, &TreePath::root(), &Options::default());
-            let message = error.expect_err("hostile").to_string();
-            assert!(!message.contains('\n') && message.len() < 500 && message.contains('x'), "{field}: {message}");
-        }
-    }
-}
-
-#[test]
-fn windows_line_ends_and_a_byte_order_mark_change_nothing() {
-    let windows = |text: &str| format!("\u{feff}{}", text.replace('\n', "\r\n"));
-    let kustomization =
-        format!("resources: [q.yaml]\nopenapi: {{path: types.yaml}}\ncommonLabels: {{a: b}}\n{QUEUE_PATCH}");
-    let plain = [("kustomization.yaml", kustomization.as_str()), ("q.yaml", QUEUE), ("types.yaml", QUEUE_TYPES)];
-    let texts = plain.map(|(name, text)| (name, windows(text)));
-    let marked = texts.each_ref().map(|(name, text)| (*name, text.as_str()));
-    assert_eq!(yaml(&marked), yaml(&plain));
 }
 
 /// Counts how often a file is read.
