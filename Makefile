@@ -25,6 +25,7 @@ corpus: ## the kustomize renderer against the conformance corpus that CI brings 
 bench: tools ## speed, each figure beside its floor or its peers in the same run; needs root
 	@tests/tools/debian-packages bench
 	@$(CARGO) build --workspace --bins --locked --profile fast
+	@$(CARGO) build -p lapdev-cli -p lapdev-router --bins --locked --release
 	@target/fast/bench
 
 fmt: ## formatting, as CI wants it

@@ -1,10 +1,11 @@
 //! What is measured: the router, its peers, and no proxy at all.
 
 use super::{
-    ground::{ADDRESS, BASELINE, Ground, KEY, beside},
+    ground::{ADDRESS, BASELINE, Ground, KEY},
     program::{Program, listens},
 };
 use crate::{
+    bench::released,
     load::Protocol,
     stage::{Error, until},
 };
@@ -68,7 +69,7 @@ impl Proxy {
 
     /// The router for the routes of a Kubernetes namespace, once it is ready. Its admin server listens at `admin`.
     pub async fn router(ground: &Ground, namespace: &'static str, port: u16, admin: u16) -> Result<Self, Error> {
-        let mut command = ground.inside().command(beside("lapdev-router")?);
+        let mut command = ground.inside().command(released("lapdev-router")?);
         command
             .env("KUBECONFIG", ground.kubeconfig())
             .env("NAMESPACE", namespace)
