@@ -14,6 +14,8 @@ use crate::finish;
 use crate::kustomization::{self, Kustomization, Text};
 use crate::object::Object;
 use crate::path::TreePath;
+use crate::plain;
+use crate::remote::{Remote, Repository};
 use crate::resource::{self, Resource, ResourceList};
 use crate::source::Source;
 use std::rc::Rc;
@@ -27,6 +29,7 @@ pub fn render(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, E
         source,
         visited: Vec::new(),
         entered: 0,
+        helm_namespace: String::new(),
         noting: kustomization.build_metadata.transformations.then(|| root.clone()),
         defaults: Rc::new(FieldSpecs::default()),
         budget,
@@ -37,10 +40,13 @@ pub fn render(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, E
     finish::finish(all.list, &all.vars, &kustomization, &root, &all.specs, source)
 }
 
-/// Whether a directory has a kustomization file.
-pub fn has_kustomization(source: Source<'_>, directory: &TreePath) -> Result<bool, Error> {
+/// Renders a directory with a kustomization file, and loads the plain manifests of another.
+pub fn render_source(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, Error> {
     let root = source.directory(&TreePath::root(), directory.as_str(), &Place::of(directory))?;
-    Ok(kustomization::find(source, &root)?.is_some())
+    match kustomization::find(source, &root)? {
+        Some(_) => render(source, directory),
+        None => plain::load(source, directory),
+    }
 }
 
 /// What a kustomization has gathered: objects, and the field specs that apply to them.
@@ -57,6 +63,8 @@ struct Build<'s> {
     visited: Vec<TreePath>,
     /// How many kustomizations were accumulated; a few that include each other twice are many.
     entered: usize,
+    /// The namespace for charts of the kustomization that is being accumulated.
+    helm_namespace: String,
     /// The rendered directory, if what every transformer changes is to be noted.
     noting: Option<TreePath>,
     budget: Budget,
@@ -88,6 +96,10 @@ impl Build<'_> {
             return Err(Error::new(Place::of(directory), Problem::TooLarge(limit, "kustomizations")));
         }
         self.visited.push(directory.clone());
+        let inherited = self.helm_namespace.clone();
+        if !kustomization.namespace.is_empty() {
+            self.helm_namespace.clone_from(&kustomization.namespace);
+        }
         self.resources(directory, &kustomization.resources, all)?;
         if !kustomization.configurations.is_empty() {
             configurations::add(&kustomization.configurations, self.source, directory, Rc::make_mut(&mut all.specs))?;
@@ -107,30 +119,42 @@ impl Build<'_> {
         if !kustomization.vars.is_empty() {
             all.vars.add(&kustomization.vars, &mut all.list)?;
         }
+        self.helm_namespace = inherited;
         self.visited.pop();
         Ok(())
     }
 
     fn resources(&mut self, directory: &TreePath, entries: &[Text], all: &mut Accumulated) -> Result<(), Error> {
         for entry in entries {
-            if is_remote(&entry.value) {
-                return Err(Error::new(
-                    entry.place.clone(),
-                    Problem::Unsupported(format!("the remote resource `{}`", entry.value), "; copy it into the tree"),
-                ));
-            }
-            match self.source.file(directory, &entry.value, &entry.place)? {
-                Some(file) => {
-                    self.append_read(self.source.objects(&file)?, all)?;
-                }
-                None => self.base(directory, entry, all)?,
-            }
+            self.resource(directory, entry, all)?;
             let limit = self.source.options.limits.objects;
             if all.list.len() > limit {
                 return Err(Error::new(entry.place.clone(), Problem::TooLarge(limit, "objects")));
             }
         }
         Ok(())
+    }
+
+    /// A file if there is one of that name, and a directory or a repository if not.
+    fn resource(&mut self, directory: &TreePath, entry: &Text, all: &mut Accumulated) -> Result<(), Error> {
+        let remote = Remote::of(&entry.value);
+        // An address with a scheme can be no path, and `..` in it leads nowhere.
+        if matches!(remote, Some(Remote::Repository(_))) && entry.value.contains("://") {
+            return self.base(directory, entry, all);
+        }
+        let file = match self.source.file(directory, &entry.value, &entry.place) {
+            Ok(Some(file)) => self.source.objects(&file),
+            Ok(None) => return self.base(directory, entry, all),
+            Err(error) => Err(error),
+        };
+        match (file, remote) {
+            (Ok(read), _) => self.append_read(read, all),
+            (Err(error), Some(Remote::File(Some(_)))) if !matches!(error.problem(), Problem::NoRemotes(_)) => {
+                // Not a file, then: but if it is no repository either, both are said.
+                self.base(directory, entry, all).map_err(|second| neither(entry, &error, second))
+            }
+            (Err(error), _) => Err(error),
+        }
     }
 
     fn append_read(&self, read: Vec<Resource>, all: &mut Accumulated) -> Result<(), Error> {
@@ -169,19 +193,7 @@ impl Build<'_> {
     }
 
     fn enter(&self, directory: &TreePath, entry: &Text) -> Result<(TreePath, Kustomization), Error> {
-        if is_remote(&entry.value) {
-            return Err(Error::new(
-                entry.place.clone(),
-                Problem::Unsupported(format!("the remote base `{}`", entry.value), "; copy it into the tree"),
-            ));
-        }
-        if entry.value.is_empty() || entry.value.starts_with('/') {
-            return Err(Error::new(
-                entry.place.clone(),
-                Problem::Invalid("a directory is named by a relative path".to_owned()),
-            ));
-        }
-        let base = self.source.directory(directory, &entry.value, &entry.place)?;
+        let base = self.directory(directory, entry)?;
         if self.visited.iter().any(|visited| visited.is_within(&base)) {
             let way: Vec<String> = self.visited.iter().map(ToString::to_string).collect();
             return Err(Error::new(entry.place.clone(), Problem::Cycle(entry.value.clone(), way.join(" → "))));
@@ -189,6 +201,28 @@ impl Build<'_> {
         let kustomization = kustomization::load(self.source, &base)?;
         kustomization.open_api.choose(self.source, &base)?;
         Ok((base, kustomization))
+    }
+
+    /// Where a base or a component is.
+    fn directory(&self, from: &TreePath, entry: &Text) -> Result<TreePath, Error> {
+        let invalid = |why: String| Err(Error::new(entry.place.clone(), Problem::Invalid(why)));
+        let name = entry.value.as_str();
+        if let Some(repository) = Repository::parse(name) {
+            return self.source.repository(&repository, &entry.place);
+        }
+        if name.contains("://") {
+            return invalid(format!(
+                "`{name}` names no repository; write `https://HOST/OWNER/REPOSITORY//DIR?ref=REF`"
+            ));
+        }
+        if name.is_empty() || name.starts_with('/') {
+            return invalid("a directory is named by a relative path".to_owned());
+        }
+        // Two entries that were indented differently are one text for YAML.
+        if name.split('/').any(|part| part != ".." && part.contains("..")) {
+            return invalid(format!("`{name}` has `..` inside of a name; check the indentation of this list"));
+        }
+        self.source.directory(from, name, &entry.place)
     }
 
     /// The objects that configure generators, transformers or validators: in place, in files or in bases.
@@ -218,8 +252,16 @@ impl Build<'_> {
         for generator in &kustomization.secrets {
             all.list.absorb(generator.generate(self.source, directory, options)?)?;
         }
+        for chart in &kustomization.charts {
+            for made in chart.generate(self.source, directory, &self.helm_namespace)? {
+                self.source.types.meet(&made.gvk());
+                all.list.absorb(made)?;
+            }
+        }
         for config in self.configs(directory, &kustomization.generators)? {
-            all.list.absorb(generators::generate(config, self.source, directory)?)?;
+            for made in generators::generate(config, self.source, directory)? {
+                all.list.absorb(made)?;
+            }
         }
         Ok(())
     }
@@ -304,11 +346,17 @@ impl Build<'_> {
     }
 }
 
-/// Whether the reference would fetch this from a network.
-fn is_remote(path: &str) -> bool {
-    path.contains("://")
-        || path.starts_with("git@")
-        || path.starts_with("github.com/")
-        || path.starts_with("git::")
-        || path.contains("?ref=")
+/// Why an address is neither a file of manifests nor a repository.
+fn neither(entry: &Text, as_file: &Error, as_repository: Error) -> Error {
+    // What is wrong inside of the repository is what is wrong.
+    if as_repository.place() != &entry.place {
+        return as_repository;
+    }
+    let why = format!("{}; and as a repository: {}", chain(as_file.problem()), chain(as_repository.problem()));
+    Error::new(entry.place.clone(), Problem::Invalid(why))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -4,6 +4,7 @@
 //! may hold secrets.
 
 use crate::path::TreePath;
+use crate::remote::RemoteError;
 use std::fmt;
 
 /// A spot in a file of the tree.
@@ -119,6 +120,20 @@ pub enum Problem {
     /// The path leads out of the whole tree.
     #[error("`{0}` leads out of the tree that is rendered")]
     OutsideTree(String),
+    /// Something outside of the tree, where nobody fetches such things.
+    #[error("`{0}` lies outside of the tree, and remote trees and files are not fetched here; copy it into the tree")]
+    NoRemotes(String),
+    /// Something outside of the tree that could not be fetched.
+    #[error("cannot fetch `{0}`")]
+    Remote(String, #[source] RemoteError),
+    /// A chart, where nobody runs helm.
+    #[error(
+        "helm charts are off here; switch them on (`--enable-helm` of the command), or render the chart to files and list them under `resources`"
+    )]
+    NoHelm,
+    /// A chart that could not be rendered.
+    #[error("cannot render the helm chart `{0}`")]
+    Helm(String, #[source] RemoteError),
     /// A directory without a kustomization file where one is needed.
     #[error("no kustomization.yaml, kustomization.yml or Kustomization in this directory")]
     NoKustomization,

@@ -18,8 +18,8 @@
 //!
 //! The behaviour is the reference's (kustomize 5), its output style and name hashes included. What
 //! it knows and this crate does not is an [error](Problem::Unsupported) at the field that asks for
-//! it, never silence: Helm charts, remote resources and bases, and plugins that
-//! run programs or containers.
+//! it, never silence: plugins that run programs or containers. Remote bases and files, and Helm
+//! charts, are left to who is asked for them: a [`Renderer`] takes a [`Remotes`] and a [`Helm`].
 //!
 //! Hostile input ends in one error: [`Limits`] bound what is read, nested and multiplied.
 
@@ -32,6 +32,7 @@ mod fields;
 mod finish;
 mod fs;
 mod generate;
+mod helm;
 mod kustomization;
 mod name_reference;
 mod object;
@@ -39,6 +40,7 @@ mod options;
 mod patch;
 mod path;
 mod plain;
+mod remote;
 mod renderer;
 mod resource;
 mod source;
@@ -46,12 +48,15 @@ mod yaml;
 
 pub use error::{Error, Place, Position, Problem};
 pub use fs::{DiskFileSystem, FileKind, FileSystem, Found, MemoryFileSystem};
+pub use helm::{ChartFiles, Helm, HelmChart};
 pub use object::{Object, to_yaml};
 pub use options::{Limits, LoadRestrictor, Options};
 pub use path::TreePath;
+pub use remote::{RemoteError, Remotes, Repository};
 pub use renderer::Renderer;
 
 use patch::Types;
+use remote::Trees;
 use source::Source;
 
 /// Renders the kustomization in the directory `path`.
@@ -59,7 +64,7 @@ use source::Source;
 /// # Errors
 /// The first problem met, with its place; see [`Problem`].
 pub fn render(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
-    build::render(Source { fs, options, types: &Types::default(), files: None }, path)
+    alone(fs, options, &|source| build::render(source, path))
 }
 
 /// Loads the objects of all `*.yaml` and `*.yml` files directly in the directory `path`, sorted by
@@ -68,7 +73,7 @@ pub fn render(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result
 /// # Errors
 /// The first problem met, with its place; see [`Problem`].
 pub fn load_manifests(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
-    plain::load(Source { fs, options, types: &Types::default(), files: None }, path)
+    alone(fs, options, &|source| plain::load(source, path))
 }
 
 /// Renders the directory `path` if it has a kustomization file, and loads its plain manifests if not.
@@ -76,10 +81,11 @@ pub fn load_manifests(fs: &dyn FileSystem, path: &TreePath, options: &Options) -
 /// # Errors
 /// The first problem met, with its place; see [`Problem`].
 pub fn render_source(fs: &dyn FileSystem, path: &TreePath, options: &Options) -> Result<Vec<Object>, Error> {
-    let types = Types::default();
-    let source = Source { fs, options, types: &types, files: None };
-    match build::has_kustomization(source, path)? {
-        true => build::render(source, path),
-        false => plain::load(source, path),
-    }
+    alone(fs, options, &|source| build::render_source(source, path))
+}
+
+/// Nothing is fetched, run or kept.
+fn alone<T>(fs: &dyn FileSystem, options: &Options, work: &dyn Fn(Source<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    let (types, trees) = (Types::default(), Trees::default());
+    work(Source { fs, options, types: &types, files: None, trees: &trees, helm: None })
 }

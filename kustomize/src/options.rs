@@ -35,6 +35,8 @@ pub struct Limits {
     pub bases: usize,
     /// Kustomization files read in the whole rendering, each as often as it is used.
     pub kustomizations: usize,
+    /// Repositories and files of web servers that are fetched.
+    pub remotes: usize,
     /// Objects of the whole rendering.
     pub objects: usize,
     /// Values that the whole rendering reads, generates and copies; 32 bytes of text count as one.
@@ -49,6 +51,7 @@ impl Default for Limits {
             nesting: 200,
             bases: 64,
             kustomizations: 10_000,
+            remotes: 100,
             objects: 50_000,
             total: 8_000_000,
         }

@@ -2,12 +2,32 @@
 //!
 //! A `TreePath` cannot hold `.` or `..`, so that comparing two of them compares places. It knows
 //! nothing about symbolic links: the file system resolves those in `find`.
+//!
+//! A path of a rendering may lie in a tree that was fetched on the way. No path leads from one tree to another.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A normalised, `/`-separated path relative to the root of a file system; empty means the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TreePath(String);
+pub struct TreePath {
+    /// The fetched tree; `None` is the one that is rendered.
+    tree: Option<Arc<RemoteTree>>,
+    path: String,
+}
+
+/// Which fetched tree a path lies in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RemoteTree {
+    /// Address and ref, for messages. Two of the same name are the same tree.
+    pub name: String,
+    /// The repository alone.
+    pub url: String,
+    /// Its ref; empty if none was asked for.
+    pub reference: String,
+    /// Whether it is a single file.
+    pub is_file: bool,
+}
 
 impl TreePath {
     /// The root of the file system.
@@ -38,34 +58,35 @@ impl TreePath {
                 name => parts.push(name),
             }
         }
-        Some(Self(parts.join("/")))
+        Some(Self { tree: self.tree.clone(), path: parts.join("/") })
     }
 
     /// The path's components, outermost first.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
-        self.0.split('/').filter(|part| !part.is_empty())
+        self.path.split('/').filter(|part| !part.is_empty())
     }
 
     /// The directory that holds this path; `None` for the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        if self.0.is_empty() {
+        if self.path.is_empty() {
             return None;
         }
-        Some(Self(self.0.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned()))
+        let path = self.path.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
+        Some(Self { tree: self.tree.clone(), path })
     }
 
     /// The last component; empty for the root.
     #[must_use]
     pub fn file_name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or_default()
+        self.path.rsplit('/').next().unwrap_or_default()
     }
 
     /// Whether this path is `directory` or lies below it.
     #[must_use]
     pub fn is_within(&self, directory: &Self) -> bool {
-        match self.0.strip_prefix(&directory.0) {
-            Some(rest) => directory.0.is_empty() || rest.is_empty() || rest.starts_with('/'),
+        match self.path.strip_prefix(&directory.path).filter(|_| self.tree == directory.tree) {
+            Some(rest) => directory.path.is_empty() || rest.is_empty() || rest.starts_with('/'),
             None => false,
         }
     }
@@ -73,13 +94,37 @@ impl TreePath {
     /// The path as text, without a leading `/`.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.path
+    }
+
+    /// Whether this is a path of a tree that was fetched on the way, and not of the rendered one.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.tree.is_some()
+    }
+
+    pub(crate) fn tree(&self) -> Option<&Arc<RemoteTree>> {
+        self.tree.as_ref()
+    }
+
+    /// The same path in a fetched tree.
+    pub(crate) fn in_tree(&self, tree: &Arc<RemoteTree>) -> Self {
+        Self { tree: Some(Arc::clone(tree)), path: self.path.clone() }
+    }
+
+    /// The same path as the tree itself knows it.
+    pub(crate) fn in_itself(&self) -> Self {
+        Self { tree: None, path: self.path.clone() }
     }
 }
 
 impl fmt::Display for TreePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "." } else { &self.0 })
+        match &self.tree {
+            None => f.write_str(if self.path.is_empty() { "." } else { &self.path }),
+            Some(tree) if tree.is_file => f.write_str(&tree.name),
+            Some(tree) => write!(f, "{}//{}", tree.name, self.path),
+        }
     }
 }
 

@@ -4,10 +4,12 @@ use crate::budget::weight;
 use crate::build;
 use crate::error::Error;
 use crate::fs::FileSystem;
+use crate::helm::Helm;
 use crate::object::Object;
 use crate::options::Options;
 use crate::patch::Types;
 use crate::path::TreePath;
+use crate::remote::{Remotes, Trees};
 use crate::resource::Resource;
 use crate::source::Source;
 use std::cell::{Cell, RefCell};
@@ -35,6 +37,8 @@ pub struct Renderer<'f> {
     fs: &'f dyn FileSystem,
     options: Options,
     files: ParsedFiles,
+    trees: Trees<'f>,
+    helm: Option<&'f dyn Helm>,
 }
 
 impl<'f> Renderer<'f> {
@@ -42,7 +46,21 @@ impl<'f> Renderer<'f> {
     #[must_use]
     pub fn new(fs: &'f dyn FileSystem, options: Options) -> Self {
         let files = ParsedFiles { read: RefCell::default(), left: Cell::new(options.limits.total) };
-        Self { fs, options, files }
+        Self { fs, options, files, trees: Trees::default(), helm: None }
+    }
+
+    /// Fetches remote bases, resources and files, each once. Without it they are errors.
+    #[must_use]
+    pub fn with_remotes(mut self, remotes: &'f dyn Remotes) -> Self {
+        self.trees.remotes = Some(remotes);
+        self
+    }
+
+    /// Renders helm charts. Without it they are errors.
+    #[must_use]
+    pub fn with_helm(mut self, helm: &'f dyn Helm) -> Self {
+        self.helm = Some(helm);
+        self
     }
 
     /// Renders the kustomization in the directory `path`.
@@ -50,9 +68,20 @@ impl<'f> Renderer<'f> {
     /// # Errors
     /// The first problem met, with its place; see [`Problem`](crate::Problem).
     pub fn render(&self, path: &TreePath) -> Result<Vec<Object>, Error> {
-        let types = Types::default();
-        let source = Source { fs: self.fs, options: &self.options, types: &types, files: Some(&self.files) };
-        build::render(source, path)
+        build::render(self.source(&Types::default()), path)
+    }
+
+    /// Renders the directory `path` if it has a kustomization file, and loads its plain manifests if not.
+    ///
+    /// # Errors
+    /// The first problem met, with its place; see [`Problem`](crate::Problem).
+    pub fn render_source(&self, path: &TreePath) -> Result<Vec<Object>, Error> {
+        build::render_source(self.source(&Types::default()), path)
+    }
+
+    fn source<'s>(&'s self, types: &'s Types) -> Source<'s> {
+        let Self { fs, options, files, trees, helm } = self;
+        Source { fs: *fs, options, types, files: Some(files), trees, helm: *helm }
     }
 }
 

@@ -2,9 +2,11 @@
 
 use crate::error::{Error, Place, Problem};
 use crate::fs::{FileKind, FileSystem, Found};
+use crate::helm::Helm;
 use crate::options::{LoadRestrictor, Options};
 use crate::patch::Types;
 use crate::path::TreePath;
+use crate::remote::{Repository, Trees, is_web_file};
 use crate::renderer::ParsedFiles;
 use crate::resource::{self, Resource};
 
@@ -17,17 +19,31 @@ pub struct Source<'s> {
     pub types: &'s Types,
     /// What other renderings have read, if there are any.
     pub files: Option<&'s ParsedFiles>,
+    /// What was fetched on the way.
+    pub trees: &'s Trees<'s>,
+    /// Who runs helm, if anybody may.
+    pub helm: Option<&'s dyn Helm>,
 }
 
 impl Source<'_> {
     /// Follows a path; `place` is blamed if the file system fails.
     pub fn find(&self, path: &TreePath, place: &Place) -> Result<Option<Found>, Error> {
-        self.fs.find(path).map_err(|source| Error::new(place.clone(), Problem::Read(source)))
+        let found = match (path.tree(), self.trees.of(path)) {
+            (Some(tree), Some(fs)) => fs
+                .find(&path.in_itself())
+                .map(|found| found.map(|found| Found { path: found.path.in_tree(tree), kind: found.kind })),
+            _ => self.fs.find(path),
+        };
+        found.map_err(|source| Error::new(place.clone(), Problem::Read(source)))
     }
 
     /// The bytes of a real path.
     pub fn bytes(&self, path: &TreePath) -> Result<Vec<u8>, Error> {
-        let bytes = self.fs.read(path).map_err(|source| Error::new(Place::of(path), Problem::Read(source)))?;
+        let read = match self.trees.of(path) {
+            Some(fs) => fs.read(&path.in_itself()),
+            None => self.fs.read(path),
+        };
+        let bytes = read.map_err(|source| Error::new(Place::of(path), Problem::Read(source)))?;
         let limit = self.options.limits.file_bytes;
         match bytes.len() > limit {
             true => Err(Error::new(Place::of(path), Problem::TooLarge(limit, "bytes"))),
@@ -48,18 +64,36 @@ impl Source<'_> {
 
     /// The names in a real directory.
     pub fn list(&self, path: &TreePath) -> Result<Vec<String>, Error> {
-        self.fs.list(path).map_err(|source| Error::new(Place::of(path), Problem::Read(source)))
+        let names = match self.trees.of(path) {
+            Some(fs) => fs.list(&path.in_itself()),
+            None => self.fs.list(path),
+        };
+        names.map_err(|source| Error::new(Place::of(path), Problem::Read(source)))
+    }
+
+    /// The directory of a repository, fetched if need be.
+    pub fn repository(&self, repository: &Repository, place: &Place) -> Result<TreePath, Error> {
+        let path = self.trees.repository(repository, place, self.options.limits.remotes)?;
+        match self.find(&path, place)? {
+            Some(Found { path, kind: FileKind::Directory }) => Ok(path),
+            _ => Err(Error::new(place.clone(), Problem::Missing(path.to_string()))),
+        }
     }
 
     /// The file that a kustomization in `root` names. `Ok(None)` if nothing or no file is there.
     pub fn file(&self, root: &TreePath, name: &str, place: &Place) -> Result<Option<TreePath>, Error> {
+        if is_web_file(name) {
+            let limits = &self.options.limits;
+            return self.trees.file(name, place, limits.remotes, limits.file_bytes).map(Some);
+        }
         let Some(path) = root.join(name) else {
             return Err(Error::new(place.clone(), Problem::OutsideTree(name.to_owned())));
         };
         let Some(found) = self.find(&path, place)?.filter(|found| found.kind == FileKind::File) else {
             return Ok(None);
         };
-        let restricted = self.options.load_restrictor == LoadRestrictor::RootOnly;
+        // Others wrote what was fetched: there the restriction cannot be lifted.
+        let restricted = root.is_remote() || self.options.load_restrictor == LoadRestrictor::RootOnly;
         if restricted && !found.path.is_within(root) {
             return Err(Error::new(place.clone(), Problem::OutsideRoot(name.to_owned(), root.to_string())));
         }

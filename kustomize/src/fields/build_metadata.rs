@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::kustomization::Fields;
 use crate::path::TreePath;
 use crate::resource::{Resource, ResourceList};
+use crate::yaml;
 use serde_json::{Map, Value};
 use std::rc::Rc;
 
@@ -40,10 +41,10 @@ impl BuildMetadata {
 
     /// Writes the annotations; paths are relative to the rendered directory.
     pub fn annotate(self, resource: &mut Resource, root: &TreePath) {
-        let file = relative(root, &resource.place.file);
+        let file = &resource.place.file;
         let origin = match &resource.made_by {
-            None => format!("path: {file}\n"),
-            Some(plugin) => plugin.configured_in(&file),
+            None => format!("path: {}\n{}", relative(root, file), repository(file)),
+            Some(plugin) => plugin.configured_in(root, file),
         };
         let changes = resource.changed_by.concat();
         let annotations = [(ORIGIN, origin, self.origins), (TRANSFORMATIONS, changes, self.transformations)];
@@ -66,14 +67,15 @@ impl Plugin {
         Self { kind: kind.to_owned(), name: String::new() }
     }
 
-    fn configured_in(&self, file: &str) -> String {
+    fn configured_in(&self, root: &TreePath, file: &TreePath) -> String {
         let name = if self.name.is_empty() { String::new() } else { format!("  name: {}\n", self.name) };
-        format!("configuredIn: {file}\nconfiguredBy:\n  apiVersion: builtin\n  kind: {}\n{name}", self.kind)
+        let (repository, file) = (repository(file), relative(root, file));
+        format!("{repository}configuredIn: {file}\nconfiguredBy:\n  apiVersion: builtin\n  kind: {}\n{name}", self.kind)
     }
 
     /// Notes in every object that this plugin, configured in a file, has run over it.
     pub fn note(&self, list: &mut ResourceList, root: &TreePath, file: &TreePath) {
-        let text = self.configured_in(&relative(root, file));
+        let text = self.configured_in(root, file);
         let item: String = text
             .lines()
             .enumerate()
@@ -86,8 +88,20 @@ impl Plugin {
     }
 }
 
-/// The way from a directory to a file.
+/// The lines that name the repository of a file that was fetched.
+fn repository(file: &TreePath) -> String {
+    let Some(tree) = file.tree() else { return String::new() };
+    let lines = [("repo", &tree.url), ("ref", &tree.reference)];
+    let lines = lines.into_iter().filter(|(_, text)| !text.is_empty());
+    // A ref such as `1.0` is quoted.
+    lines.map(|(key, text)| yaml::emit(&serde_json::json!({ key: text }))).collect()
+}
+
+/// The way from a directory to a file, which for a file of another repository begins at that one's root.
 fn relative(directory: &TreePath, file: &TreePath) -> String {
+    if directory.tree() != file.tree() {
+        return file.as_str().to_owned();
+    }
     let (from, to): (Vec<&str>, Vec<&str>) = (directory.parts().collect(), file.parts().collect());
     let shared = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
     let steps = std::iter::repeat_n("..", from.len() - shared).chain(to[shared..].iter().copied());

@@ -1,5 +1,5 @@
-//! `generators:`: the config map and secret generators with settings of their own, as objects of
-//! `apiVersion: builtin`.
+//! `generators:`: the config map, secret and chart generators with settings of their own, as objects
+//! of `apiVersion: builtin`.
 
 use super::build_metadata::Plugin;
 use super::config_map_generator::ConfigMapGenerator;
@@ -8,15 +8,22 @@ use super::iam_policy_generator;
 use super::secret_generator::SecretGenerator;
 use super::transformers::{builtin_kind, settings};
 use crate::error::{Error, Problem};
+use crate::helm;
 use crate::kustomization::Field;
 use crate::path::TreePath;
 use crate::resource::Resource;
 use crate::source::Source;
 
 /// What one configuration generates.
-pub fn generate(mut config: Resource, source: Source<'_>, root: &TreePath) -> Result<Resource, Error> {
+pub fn generate(mut config: Resource, source: Source<'_>, root: &TreePath) -> Result<Vec<Resource>, Error> {
     let kind = builtin_kind(&config)?;
     let name = config.name().to_owned();
+    if kind == helm::PLUGIN {
+        let (node, file) = settings(config);
+        let mut made = helm::plugin(&Field::lenient(&node, &file))?.generate(source, root, "")?;
+        made.iter_mut().for_each(|one| one.made_by = Some(Plugin { kind: kind.clone(), name: name.clone() }));
+        return Ok(made);
+    }
     // Name and namespace may stand in the metadata only.
     for field in ["name", "namespace"] {
         let value = config.metadata().and_then(|metadata| metadata.get(field)).cloned();
@@ -34,5 +41,5 @@ pub fn generate(mut config: Resource, source: Source<'_>, root: &TreePath) -> Re
         other => return Err(field.error(Problem::Unsupported(format!("the generator `{other}`"), ""))),
     };
     resource.made_by = Some(Plugin { kind, name });
-    Ok(resource)
+    Ok(vec![resource])
 }

@@ -38,7 +38,8 @@ impl Move {
             return Ok(());
         }
         list.pay_for_all(text_weight(&self.namespace) * (1 + self.specs.len() / 8))?;
-        for resource in list.items_mut() {
+        // What helm made is in the namespace that helm was told.
+        for resource in list.items_mut().iter_mut().filter(|resource| !resource.from_helm) {
             resource.remember();
             self.one(resource).map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;
         }

@@ -58,19 +58,13 @@ impl<'k> Field<'k> {
         matches!(self.node.kind, NodeKind::Null { .. })
     }
 
-    /// Whether there is nothing inside: null, no items, no fields, no text.
-    pub fn is_empty(&self) -> bool {
-        match &self.node.kind {
-            NodeKind::Null { .. } => true,
-            NodeKind::Sequence(items) => items.is_empty(),
-            NodeKind::Mapping(entries) => entries.is_empty(),
-            NodeKind::String(text) => text.is_empty(),
-            NodeKind::Bool(_) | NodeKind::Number(_) => false,
-        }
-    }
-
     fn wrong<T>(&self, expected: &'static str) -> Result<T, Error> {
         Err(self.error(Problem::WrongType { expected, found: self.node.type_name() }))
+    }
+
+    /// The value as it stands.
+    pub fn value(&self) -> serde_json::Value {
+        self.node.clone().into_value()
     }
 
     /// A string; empty for null.

@@ -19,6 +19,7 @@ use crate::fields::replicas::Replica;
 use crate::fields::secret_generator::SecretGenerator;
 use crate::fields::sort_options::Order;
 use crate::fields::vars::Var;
+use crate::helm;
 use crate::path::TreePath;
 use std::collections::BTreeMap;
 
@@ -31,6 +32,7 @@ pub struct Kustomization {
     pub config_maps: Vec<ConfigMapGenerator>,
     pub secrets: Vec<SecretGenerator>,
     pub generator_options: GeneratorOptions,
+    pub charts: Vec<helm::Entry>,
     pub patches_strategic_merge: Vec<Text>,
     pub patches: Vec<Patch>,
     pub patches_json6902: Vec<Patch>,
@@ -97,19 +99,11 @@ const FIELDS: &[&str] = &[
     "buildMetadata",
 ];
 
-/// Known to the reference, but not yet here: an error as soon as one says something.
-const UNSUPPORTED: &[(&str, &str)] = &[
-    ("helmGlobals", "; render the chart to files and list them under `resources`"),
-    ("helmCharts", "; render the chart to files and list them under `resources`"),
-    ("helmChartInflationGenerator", "; render the chart to files and list them under `resources`"),
-];
-
 impl Kustomization {
     /// Decodes the root mapping of a kustomization file.
     pub fn decode(root: &Field<'_>) -> Result<Self, Error> {
         let fields = root.mapping(FIELDS)?;
         check_not_empty(root, &fields)?;
-        check_supported(&fields)?;
         check_metadata(&fields)?;
         let is_component = check_type(&fields)?;
         let mut resources = fields.texts("resources")?;
@@ -124,6 +118,7 @@ impl Kustomization {
             config_maps: fields.list("configMapGenerator", ConfigMapGenerator::decode)?,
             secrets: fields.list("secretGenerator", SecretGenerator::decode)?,
             generator_options: options.unwrap_or_default(),
+            charts: helm::charts(&fields)?,
             patches_strategic_merge: fields.texts("patchesStrategicMerge")?,
             patches: fields.list("patches", Patch::decode)?,
             patches_json6902: fields.list("patchesJson6902", Patch::decode)?,
@@ -159,15 +154,6 @@ fn check_not_empty(root: &Field<'_>, fields: &Fields<'_>) -> Result<(), Error> {
         true => Ok(()),
         false => Err(root.error(Problem::EmptyKustomization)),
     }
-}
-
-fn check_supported(fields: &Fields<'_>) -> Result<(), Error> {
-    for (name, hint) in UNSUPPORTED {
-        if let Some(field) = fields.get(name).filter(|field| !field.is_empty()) {
-            return Err(field.error(Problem::Unsupported(format!("`{name}`"), hint)));
-        }
-    }
-    Ok(())
 }
 
 /// The metadata of a kustomization means nothing, but must be metadata.

@@ -31,6 +31,8 @@ pub struct Resource {
     pub behavior: Behavior,
     /// Whether the name gets a hash of the content in the end.
     pub needs_hash: bool,
+    /// Whether helm made this object, which then has seen to its namespace.
+    pub from_helm: bool,
     /// The generator that made this object, if it was not read.
     pub made_by: Option<Plugin>,
     /// The transformers that ran over it, as text, if somebody wants to know.
@@ -71,6 +73,7 @@ impl Resource {
             suffixes: Vec::new(),
             behavior: Behavior::Create,
             needs_hash: false,
+            from_helm: false,
             made_by: None,
             changed_by: Vec::new(),
             vars: Vec::new(),

@@ -1,6 +1,8 @@
 //! What a rendering yields, and how it fails, seen from outside: trees in, YAML or one error out.
 
+mod helm;
 mod hostile;
+mod remote;
 mod schemas;
 
 use lapdev_kustomize::{
@@ -295,14 +297,6 @@ fn errors_name_file_line_column_and_field() {
                 ("p.yaml", "- {op: remove, path: /kind}\n"),
             ],
             "a.yaml:1:1: not a Kubernetes object: `kind` is missing or not a string",
-        ),
-        (
-            &[("kustomization.yaml", "resources: [https://example.com/a.yaml]\n")],
-            "kustomization.yaml:1:13: resources[0]: the remote resource `https://example.com/a.yaml` is not supported by this renderer yet; copy it into the tree",
-        ),
-        (
-            &[("kustomization.yaml", "helmCharts: [{name: a}]\n")],
-            "kustomization.yaml:1:13: helmCharts: `helmCharts` is not supported by this renderer yet; render the chart to files and list them under `resources`",
         ),
     ];
     for (files, expected) in cases {
