@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::field_spec::{FieldSpec, FieldSpecs};
 use crate::fields::pairs;
+use crate::fields::sort_options::Order;
 use crate::fields::vars::Vars;
 use crate::generate;
 use crate::kustomization::Kustomization;
@@ -47,7 +48,8 @@ pub fn finish(
         pairs::set(&mut list, &pair, &[FieldSpec::any("metadata/labels", true)])?;
     }
     let mut resources = list.into_items();
-    root.sort_options.clone().unwrap_or_default().sort(&mut resources);
+    let unsaid = if source.options.keep_order { Order::Fifo } else { Order::default() };
+    root.sort_options.clone().unwrap_or(unsaid).sort(&mut resources);
     for resource in &mut resources {
         tidy_annotations(resource);
         root.build_metadata.annotate(resource, directory);

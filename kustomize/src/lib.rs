@@ -29,6 +29,7 @@ mod error;
 mod field_path;
 mod field_spec;
 mod fields;
+mod file_names;
 mod finish;
 mod fs;
 mod generate;
@@ -47,6 +48,7 @@ mod source;
 mod yaml;
 
 pub use error::{Error, Place, Position, Problem};
+pub use file_names::file_names;
 pub use fs::{DiskFileSystem, FileKind, FileSystem, Found, MemoryFileSystem};
 pub use helm::{ChartFiles, Helm, HelmChart};
 pub use object::{Object, to_yaml};

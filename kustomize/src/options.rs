@@ -7,6 +7,9 @@ pub struct Options {
     pub load_restrictor: LoadRestrictor,
     /// Label every object as managed by this renderer (`app.kubernetes.io/managed-by`).
     pub managed_by_label: bool,
+    /// Leave the objects in the order in which they were read, unless the kustomization's
+    /// `sortOptions` say otherwise.
+    pub keep_order: bool,
     /// Bounds against hostile input.
     pub limits: Limits,
 }

@@ -78,6 +78,19 @@ fn files_and_bases_are_joined_in_the_order_by_kind() {
 }
 
 #[test]
+fn the_order_of_the_files_is_kept_if_asked_and_the_kustomization_says_nothing() {
+    let files = [("a.yaml", SERVICE), ("b.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n")];
+    let first = |kustomization: &str| {
+        let mut fs: MemoryFileSystem = files.into_iter().collect();
+        fs.insert("kustomization.yaml", format!("resources: [a.yaml, b.yaml]\n{kustomization}"));
+        let options = Options { keep_order: true, ..Options::default() };
+        render(&fs, &TreePath::root(), &options).expect("it renders").swap_remove(0).kind().to_owned()
+    };
+    assert_eq!(first(""), "Service");
+    assert_eq!(first("sortOptions: {order: legacy}\n"), "Namespace");
+}
+
+#[test]
 fn fifo_keeps_the_order_of_the_files() {
     let files = [
         ("kustomization.yaml", "resources: [deployment.yaml, service.yaml]\nsortOptions: {order: fifo}\n"),
