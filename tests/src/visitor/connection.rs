@@ -1,7 +1,10 @@
 //! Kept connections, one for each (protocol, address). A request is sent anew only when the other end cannot have begun
 //! with it, as every client library does; anything else that goes wrong is the answer.
 
-use super::message::{Protocol, Question, Reply, What};
+use super::{
+    message::{Protocol, Question, Reply, What},
+    socket,
+};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::{
@@ -22,7 +25,7 @@ use std::{
 use tokio::{net::TcpStream, sync::mpsc, time::timeout};
 
 /// For one request, holding by the router included.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 /// A request that nobody begins with is not offered for ever.
 const OFFERS: u32 = 5;
 /// Messages of one stream.
@@ -47,6 +50,9 @@ enum Line {
 impl Connections {
     /// Asks, on the kept connection where it still is one.
     pub(super) async fn ask(&mut self, question: &Question) -> Reply {
+        if question.what == What::Socket {
+            return socket::ask(question).await;
+        }
         let (mut again, before) = (0, self.opened);
         loop {
             let asked = async {
@@ -150,7 +156,7 @@ async fn chat(line: &mut Line, question: &Question) -> Result<Reply, Box<dyn Err
     Ok(reply(head.status.as_u16(), &head.headers, &trailers, heard.swap_remove(0)))
 }
 
-fn reply(status: u16, head: &HeaderMap, trailers: &HeaderMap, says: Value) -> Reply {
+pub(super) fn reply(status: u16, head: &HeaderMap, trailers: &HeaderMap, says: Value) -> Reply {
     let text = |map: &HeaderMap, name: &str| map.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let grpc_status = text(trailers, "grpc-status").or_else(|| text(head, "grpc-status"));
     let served_by = text(head, lapdev_api::route::SERVED_BY);
@@ -196,7 +202,7 @@ fn was_not_begun(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     })
 }
 
-fn chained(error: &(dyn Error + Send + Sync + 'static)) -> Value {
+pub(super) fn chained(error: &(dyn Error + Send + Sync + 'static)) -> Value {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     json!({"error": causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))})
 }

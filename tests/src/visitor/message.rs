@@ -33,6 +33,10 @@ pub enum What {
     Fail,
     /// gRPC only: a stream both ways, some messages long.
     Chat,
+    /// HTTP/1.1 only: the headers that reached the service.
+    Headers,
+    /// HTTP/1.1 only: a WebSocket, on a connection of its own, with some messages and a close.
+    Socket,
 }
 
 impl What {
@@ -41,6 +45,8 @@ impl What {
     pub fn path(self, protocol: Protocol) -> &'static str {
         match (self, protocol) {
             (Self::Chat, _) => "/shop.Shop/Chat",
+            (Self::Headers, _) => "/headers",
+            (Self::Socket, _) => "/socket",
             (Self::Chain, Protocol::Grpc) => "/shop.Shop/Ask",
             (Self::Alone, Protocol::Grpc) => "/shop.Shop/Alone",
             (Self::Fail, Protocol::Grpc) => "/shop.Shop/Fail",

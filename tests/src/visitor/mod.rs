@@ -7,6 +7,7 @@ mod ask;
 mod connection;
 mod message;
 mod soak;
+mod socket;
 
 pub use ask::answer_questions;
 pub use message::{Protocol, Question, Reply, What, versions};

@@ -5,8 +5,11 @@
 
 mod expected;
 mod house;
+mod ingress;
 mod late;
 mod matrix;
 mod observed;
+mod port;
 mod soak;
 mod timeline;
+mod upgrade;

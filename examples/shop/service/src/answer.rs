@@ -1,16 +1,17 @@
 //! What a service of the shop says. The last segment of the path decides: `alone` asks nobody behind it, `fail` is answered
-//! with an error, `healthz` says whether to send requests here, gRPC's `Chat` answers each message of a stream; anything
-//! else is answered with the whole chain.
+//! with an error, `healthz` says whether to send requests here, `headers` shows what arrived, gRPC's `Chat` answers each message
+//! of a stream, and so does a WebSocket on any path; anything else is answered with the whole chain.
 
 use crate::{
     call::{Call, Caller},
-    grpc,
+    grpc, socket,
 };
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{
     HeaderMap, Request, Response, StatusCode, Version,
     body::{Bytes, Incoming},
     header::{CONNECTION, CONTENT_TYPE, HeaderValue},
+    upgrade::OnUpgrade,
 };
 use serde_json::{Map, Value, json};
 use std::{
@@ -55,8 +56,11 @@ impl Shop {
         self.leaving.store(true, Ordering::Relaxed);
     }
 
-    /// Answers one request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    /// Answers one request, and the connection with it when that becomes a WebSocket.
+    pub async fn answer(&self, mut request: Request<Incoming>) -> (Response<Body>, Option<OnUpgrade>) {
+        if let Some((response, upgrade)) = socket::accept(&mut request) {
+            return (response, Some(upgrade));
+        }
         let http1 = request.version() < Version::HTTP_2;
         let mut response = match request.headers().get(CONTENT_TYPE) {
             Some(kind) if grpc::is_kind(kind) => self.answer_grpc(request).await,
@@ -65,7 +69,12 @@ impl Shop {
         if http1 && self.leaving.load(Ordering::Relaxed) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
+        (response, None)
+    }
+
+    /// Who this is, in answer to one message of many.
+    pub fn heard(&self, protocol: &str, heard: &str) -> String {
+        self.says(protocol, "heard", heard.into()).to_string()
     }
 
     async fn answer_http(&self, request: &Request<Incoming>) -> Response<Body> {
@@ -77,6 +86,7 @@ impl Shop {
             "healthz" => (StatusCode::OK, json!({"leaving": false})),
             "fail" => (StatusCode::INTERNAL_SERVER_ERROR, self.says(protocol, "fails", true.into())),
             "alone" => (StatusCode::OK, self.says(protocol, "calls", json!({}))),
+            "headers" => (StatusCode::OK, self.says(protocol, "headers", shown(request.headers()))),
             _ => (StatusCode::OK, self.says(protocol, "calls", self.chain(request.headers()).await)),
         };
         let mut response = Response::new(whole(Bytes::from(format!("{body}\n"))));
@@ -121,6 +131,13 @@ impl Shop {
 fn with(mut object: Value, name: &str, value: Value) -> Value {
     object[name] = value;
     object
+}
+
+/// Each header with its lines as one list.
+fn shown(headers: &HeaderMap) -> Value {
+    let lines =
+        |name| headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect::<Vec<_>>();
+    headers.keys().map(|name| (name.to_string(), Value::from(lines(name).join(", ")))).collect::<Map<_, _>>().into()
 }
 
 fn last_segment<B>(request: &Request<B>) -> &str {

@@ -1,5 +1,5 @@
 //! The one program behind every service of the example shop: says who it is, asks the services behind it, and answers
-//! with the whole chain as JSON. It speaks HTTP/1.1, HTTP/2 (prior knowledge) and gRPC on its one port. It passes the
+//! with the whole chain as JSON. It speaks HTTP/1.1, HTTP/2 (prior knowledge), gRPC and WebSocket on its one port. It passes the
 //! trace headers on, as any tracing library does, and nothing else.
 //!
 //! `SERVICE` its name, `CALLS` the services behind it and how to ask each (`cart=http://cart:8080`, `h2c://`, `grpc://`),
@@ -7,11 +7,12 @@
 //! branch changes); `LAPDEV_KEY` is set by lapdev in a branch's copy.
 //!
 //! This file owns settings, connections and the end; [`answer`] what is said, [`call`] how others are asked, [`grpc`] the
-//! framing.
+//! framing, [`socket`] WebSockets.
 
 mod answer;
 mod call;
 mod grpc;
+mod socket;
 
 use answer::Shop;
 use hyper::service::service_fn;
@@ -19,7 +20,13 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use std::{convert::Infallible, env, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    env, io,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix,
@@ -73,17 +80,34 @@ async fn serve(listener: TcpListener, shop: &Arc<Shop>) -> io::Result<()> {
 async fn connection(shop: Arc<Shop>, stream: TcpStream, mut ending: watch::Receiver<bool>) {
     // Small answers should not wait for more; without it, they merely do.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let shop = shop.clone();
-        async move { Ok::<_, Infallible>(shop.answer(request).await) }
+    // Where a request leaves its connection when that is to become something else.
+    let upgrade = Arc::new(Mutex::new(None));
+    let service = service_fn(|request| {
+        let (shop, upgrade) = (shop.clone(), upgrade.clone());
+        async move {
+            let (response, upgraded) = shop.answer(request).await;
+            *upgrade.lock().unwrap_or_else(PoisonError::into_inner) = upgraded;
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new());
-    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut served = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     // A client that goes away mid-answer is its own affair.
     tokio::select! {
-        _ = served.as_mut() => return,
-        _ = ending.wait_for(|end| *end) => served.as_mut().graceful_shutdown(),
+        _ = served.as_mut() => {}
+        () = ended(&mut ending) => {
+            served.as_mut().graceful_shutdown();
+            let _ = served.await;
+        }
     }
-    let _ = served.await;
+    let upgraded = upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(upgraded) = upgraded {
+        socket::talk(upgraded, ending, |heard| shop.heard("websocket", heard)).await;
+    }
+}
+
+/// Waits until the end began, or until nobody could say so any more.
+async fn ended(ending: &mut watch::Receiver<bool>) {
+    let _ = ending.wait_for(|end| *end).await;
 }
