@@ -73,6 +73,7 @@ pub(super) fn choose(
                     );
                     routed.reasons.push(say(text));
                 }
+                routed.reasons.extend(service::caution(service).map(|text| say(format!("its Service {named} {text}"))));
                 wanted.insert(named, service);
             }
         }

@@ -27,6 +27,14 @@ pub(super) fn obstacle(service: &Value) -> Option<String> {
     other.map(|protocol| format!("it has a port for {protocol}, and only TCP can be routed"))
 }
 
+/// What people should know of a Service that is routed, to follow its name.
+pub(super) fn caution(service: &Value) -> Option<&'static str> {
+    (text(service, "/spec/externalTrafficPolicy") == "Local").then_some(
+        "is routed with externalTrafficPolicy Local: from outside the cluster it answers only on nodes that run a router \
+         (lapdev-router, two pods), as it did only on those that run one of its own pods",
+    )
+}
+
 /// Its ports' numbers; none where the API server would refuse it.
 pub(super) fn port_numbers(service: &Value) -> Option<Vec<u16>> {
     let numbers: Vec<u16> = ports(service).map(number).collect::<Option<_>>()?;

@@ -105,6 +105,22 @@ fn two_services_of_one_workload_on_one_port_have_router_ports_of_their_own() {
 }
 
 #[test]
+fn a_service_that_answers_from_outside_only_on_nodes_with_a_pod_of_its_own_is_routed_and_it_is_said() {
+    let outer = |kind: &str, policy: &str| {
+        let spec = json!({"type": kind, "externalTrafficPolicy": policy, "ports": [{"port": 80, "nodePort": 30080}]});
+        choose(&[workload("web"), service("web", "web", spec)], &catalog(&["web"]), &BTreeSet::new())
+    };
+    for kind in ["NodePort", "LoadBalancer"] {
+        let routed = outer(kind, "Local");
+        assert_eq!(names(&routed), ["web"]);
+        let [Reason { workload: Some(of), text }] = &routed.reasons[..] else { panic!("{:?}", routed.reasons) };
+        assert_eq!(of, "web");
+        assert!(text.starts_with("its Service web is routed with externalTrafficPolicy Local: from outside"), "{text}");
+        assert_eq!(outer(kind, "Cluster").reasons, []);
+    }
+}
+
+#[test]
 fn the_annotation_says_all_that_the_agent_and_the_routers_need() {
     let spec = json!({
         "sessionAffinity": "ClientIP",
