@@ -74,7 +74,7 @@ async fn begin(worker: &Worker, client: &Client) -> io::Result<(Speaks, Buffer, 
         () = parted(worker) => return Err(io::ErrorKind::ConnectionAborted.into()),
     }
     let (mut buffer, deadline) = (Buffer::default(), Instant::now() + SNIFF);
-    if spare.as_ref().is_some_and(|(_, endpoint)| has_spoken(endpoint)) {
+    if spare.as_ref().is_some_and(|(_, endpoint)| socket::peek(endpoint).is_ok()) {
         return Ok((Speaks::Other, buffer, spare));
     }
     loop {
@@ -121,11 +121,6 @@ async fn silence(worker: &Worker, client: &Client) -> io::Result<Option<Spare>> 
         }
         ready = stream.readable() => ready.map(|()| None),
     }
-}
-
-fn has_spoken(endpoint: &TcpStream) -> bool {
-    let peeked = rustix::net::recv(endpoint, &mut [0], rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT);
-    peeked.is_ok()
 }
 
 async fn baseline(worker: &Worker, client: &Client) -> Option<Spare> {

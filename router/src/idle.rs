@@ -3,9 +3,9 @@
 
 use crate::{
     limits::{FRESH, IDLE_PER_ENDPOINT, IDLE_PER_WORKER, IDLE_UPSTREAM},
+    socket,
     table::Endpoint,
 };
-use rustix::net::RecvFlags;
 use std::{
     collections::HashMap,
     io,
@@ -84,8 +84,7 @@ impl Idle {
 
 /// The same, asked of the system: what it was told may not have come to us yet.
 fn is_open(stream: &TcpStream) -> bool {
-    let peeked = rustix::net::recv(stream, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-    peeked.is_err_and(|why| why == rustix::io::Errno::AGAIN)
+    socket::peek(stream).is_err_and(|why| why.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Neither closed nor with bytes that nobody asked for. Costs a system call only if something happened.

@@ -5,7 +5,7 @@ use crate::{
     buffer::Buffer,
     limits::{BODY_TIME, CONNECT, LINGER},
 };
-use rustix::net::sockopt;
+use rustix::net::{RecvFlags, sockopt};
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     io::Interest,
@@ -78,7 +78,7 @@ pub async fn fill_until(stream: &TcpStream, buffer: &mut Buffer, deadline: Insta
 fn read(stream: &TcpStream, buffer: &mut Buffer) -> io::Result<usize> {
     let (space, mut short) = (buffer.space(), None);
     let tried = stream.try_io(Interest::READABLE, || {
-        let (count, _) = rustix::net::recv(stream, &mut *space, rustix::net::RecvFlags::empty())?;
+        let (count, _) = rustix::net::recv(stream, &mut *space, RecvFlags::empty())?;
         if count > 0 && count < space.len() {
             short = Some(count);
             return Err(io::ErrorKind::WouldBlock.into());
@@ -109,10 +109,40 @@ pub async fn write(stream: &TcpStream, mut bytes: &[u8]) -> Result<(), (io::Erro
     Ok(())
 }
 
+/// How a peer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// It will send no more; whether it still reads is not known.
+    Ended,
+    /// It reset the connection, or that broke.
+    Broken,
+}
+
+/// Ends when the peer goes. `or_ended`: also when it only will not send any more, whatever it sent before that nobody has
+/// read yet.
+pub async fn gone(stream: &TcpStream, or_ended: bool) -> Gone {
+    // Of PRIORITY only the peer's end is ever seen, since nobody asks the system for urgent data; with READABLE it would be
+    // every byte.
+    let interest = if or_ended { Interest::ERROR | Interest::PRIORITY } else { Interest::ERROR };
+    match stream.ready(interest).await {
+        Ok(ready) if !ready.is_error() => Gone::Ended,
+        // An error of the wait itself is the same.
+        _ => Gone::Broken,
+    }
+}
+
 /// Ends when the peer reset the connection, or it broke; not when the peer only will not send any more.
 pub async fn broken(stream: &TcpStream) {
-    // An error of the wait itself is the same.
-    let _ = stream.ready(Interest::ERROR).await;
+    gone(stream, false).await;
+}
+
+/// Asks the system how many of at most one byte can be read, and leaves it there. 0: the peer will send no more.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] if it may send more and has not; or if the connection broke.
+pub fn peek(stream: &TcpStream) -> io::Result<usize> {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    Ok(rustix::net::recv(stream, &mut [0], flags)?.1)
 }
 
 /// Says that nothing more is sent, whatever becomes of it.

@@ -17,7 +17,7 @@ use crate::{
     probe::Seen,
     reply::{RETRY_AFTER, Reply},
     routing::{Asked, Journey},
-    socket,
+    socket::{self, Gone},
     table::Endpoint,
     worker::Worker,
 };
@@ -64,6 +64,8 @@ pub(super) enum Failed {
     Body(BadBody),
     /// The request's body did not arrive in time.
     Slow,
+    /// The client ended its half, and the endpoint ended the rest without an answer.
+    Ended,
     /// The client is gone.
     Client,
 }
@@ -182,7 +184,7 @@ impl Exchange<'_> {
             let connected = tokio::select! {
                 biased;
                 connected = journey.connect(worker, asked, dial) => connected,
-                () = socket::broken(&self.client.stream) => return self.gone(),
+                () = socket::broken(&self.client.stream) => return self.gone(After::Reset),
             };
             let (lease, (endpoint, kept)) = match connected {
                 Ok(connected) => connected,
@@ -229,22 +231,44 @@ impl Exchange<'_> {
             request.clear();
         }
         let Self { worker, client, is, one_one, body } = self;
-        let (uploaded, begun) = (Cell::new(written && body.done()), Cell::new(false));
-        let (one_one, state) = (*one_one, (&uploaded, &begun));
+        let (in_step, begun, ahead) =
+            (Cell::new(written && body.done()), Cell::new(false), Cell::new(!input.is_empty()));
+        let (one_one, state) = (*one_one, (&in_step, &begun));
         let relay = Relay { worker, client: &client.stream, endpoint, is, one_one, journey, state };
         let mut relay = pin!(relay.run());
-        let mut upload = pin!(upload(&client.stream, endpoint, input, request, body));
-        let mut broken = pin!(socket::broken(&client.stream));
+        let mut upload = pin!(async {
+            let done = upload(&client.stream, endpoint, input, request, body).await;
+            ahead.set(!input.is_empty());
+            done
+        });
+        let mut gone = pin!(socket::gone(&client.stream, true));
+        let (mut ended, mut told) = (false, false);
         loop {
             tokio::select! {
                 biased;
-                relayed = &mut relay => return relayed,
+                relayed = &mut relay => return match relayed {
+                    Err(Failed::Silent) if told => Err(Failed::Ended),
+                    relayed => relayed,
+                },
                 done = &mut upload, if uploading => {
                     uploading = false;
                     // What was begun cannot be replaced by an answer of ours.
-                    uploaded.set(done.map_err(|why| if begun.get() { Failed::Cut } else { why })?);
+                    in_step.set(done.map_err(|why| if begun.get() { Failed::Cut } else { why })?);
                 }
-                () = &mut broken => return Err(Failed::Client),
+                how = &mut gone => match how {
+                    Gone::Broken => return Err(Failed::Client),
+                    Gone::Ended => {
+                        ended = true;
+                        gone.set(socket::gone(&client.stream, false));
+                    }
+                },
+            }
+            // A client that ended its half may still want its answer, or have given up: the endpoint decides, as it would
+            // without us. It learns of it only behind the last request that was sent.
+            if ended && in_step.get() && !ahead.get() && matches!(socket::peek(&client.stream), Ok(0)) {
+                socket::shut(endpoint);
+                in_step.set(false);
+                told = true;
             }
         }
     }
@@ -267,15 +291,16 @@ impl Exchange<'_> {
             Failed::Broken(why) => Reply::broken(&journey.route, why),
             Failed::Body(why) => Reply::illegal(&why.to_string()),
             Failed::Slow => Reply::slow(),
-            Failed::Client => return self.gone(),
+            Failed::Client => return self.gone(After::Reset),
+            Failed::Ended => return self.gone(After::Closed),
             Failed::Cut => return After::Reset,
         };
         self.refuse(journey, &reply).await
     }
 
-    fn gone(&self) -> After {
+    fn gone(&self, after: After) -> After {
         self.worker.shared.metrics.answered(Protocol::Http1, None);
-        After::Reset
+        after
     }
 
     async fn refuse(&self, mut journey: Journey, reply: &Reply) -> After {

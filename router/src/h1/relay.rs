@@ -41,7 +41,8 @@ pub(super) struct Relay<'a> {
     pub(super) is: &'a Request,
     pub(super) one_one: bool,
     pub(super) journey: &'a mut Journey,
-    /// Whether the endpoint has got all of the request; whether the client has got something of the answer.
+    /// Whether the endpoint has got all of the request and both may send more: only then another one may follow. Whether the
+    /// client has got something of the answer.
     pub(super) state: (&'a Cell<bool>, &'a Cell<bool>),
 }
 
@@ -58,7 +59,7 @@ impl Relay<'_> {
                 continue;
             }
             self.count(status, tunnel);
-            let (uploaded, begun) = self.state;
+            let (in_step, begun) = self.state;
             begun.set(true);
             if tunnel {
                 self.write(&mut out).await?;
@@ -66,8 +67,8 @@ impl Relay<'_> {
             }
             self.body(&mut input, &mut out, Reader::new(body, !unchunked)).await?;
             // What was asked as HTTP/1.0 may be closed without a word, whatever version the answer names.
-            let reusable = uploaded.get() && self.one_one && !endpoint_closes && input.is_empty();
-            return Ok(Relayed { reusable, close: close || !uploaded.get(), tunnel: None });
+            let reusable = in_step.get() && self.one_one && !endpoint_closes && input.is_empty();
+            return Ok(Relayed { reusable, close: close || !in_step.get(), tunnel: None });
         }
     }
 

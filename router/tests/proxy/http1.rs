@@ -5,6 +5,8 @@ use super::{
     ground::{Ground, KEY},
     talk::{Talk, get, get_of},
 };
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 
 async fn two_versions() -> (Ground, Backend, Backend) {
     let (mut ground, baseline, branch) =
@@ -115,7 +117,7 @@ async fn a_large_body_passes_and_nobody_holds_more_of_it_than_the_sockets() {
     server.until("\r\n\r\n").await;
     // Nobody reads: the sender has to wait long before all of it is taken.
     let (mut taken, piece) = (0, vec![7_u8; 1 << 16]);
-    while let Ok(Ok(())) = tokio::time::timeout(std::time::Duration::from_millis(500), client.stream.writable()).await {
+    while let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(500), client.stream.writable()).await {
         match client.stream.try_write(&piece[..piece.len().min(LARGE - taken)]) {
             Ok(count) => taken += count,
             Err(why) => assert_eq!(why.kind(), std::io::ErrorKind::WouldBlock),
@@ -237,12 +239,72 @@ async fn a_client_that_gives_up_ends_the_endpoints_work() {
 }
 
 #[tokio::test]
+async fn a_client_that_ends_its_half_while_an_answer_is_due_may_end_the_endpoints_work() {
+    let (mut ground, backend) = (Ground::start().await, Played::new().await);
+    ground.baseline(&[backend.address]);
+    for request in [get(""), "POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 5\r\n\r\nhe".to_owned()] {
+        let (mut client, mut server) = kept(&ground, &backend).await;
+        client.send(&request).await;
+        server.until("\r\n\r\n").await;
+        if request.starts_with("POST") {
+            assert_eq!(server.bytes(2).await, b"he");
+            client.send("llo").await;
+            assert_eq!(server.bytes(3).await, b"llo");
+        }
+        client.stream.shutdown().await.expect("it is open");
+        assert_eq!(server.rest().await, b"", "it is told at once");
+        drop(server);
+        assert_eq!(client.rest().await, b"", "it gave up, so nobody says that the endpoint erred");
+        // Nor is it sent again, although the connection was a kept one.
+        let again = tokio::time::timeout(Duration::from_millis(200), backend.accept()).await;
+        assert!(again.is_err(), "it was sent again");
+    }
+}
+
+/// A client's connection and its endpoint's, both of which have carried a request.
+async fn kept(ground: &Ground, backend: &Played) -> (Talk, Talk) {
+    let mut client = Talk::to(ground.web).await;
+    client.send(get("")).await;
+    let mut server = backend.accept().await;
+    server.answer_with("").await;
+    assert_eq!(client.answer().await.status, 200);
+    (client, server)
+}
+
+#[tokio::test]
+async fn the_end_of_a_clients_half_is_passed_on_only_behind_its_last_request() {
+    let (mut ground, backend) = (Ground::start().await, Played::new().await);
+    ground.baseline(&[backend.address]);
+    let mut client = Talk::to(ground.web).await;
+    client.send([get("x: first\r\n"), get("x: second\r\n")].concat()).await;
+    let mut server = backend.accept().await;
+    assert!(server.until("\r\n\r\n").await.contains("first"));
+    // More requests than are read at once, and then the end.
+    client.send(get(&format!("x: {}\r\n", "third".repeat(5000)))).await;
+    client.stream.shutdown().await.expect("it is open");
+    for _ in 0..2 {
+        let early = tokio::time::timeout(Duration::from_millis(300), server.more()).await;
+        assert!(early.is_err(), "another request follows, and the connection is kept for it");
+        server.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        assert_eq!(client.answer().await.text(), "ok");
+        server.until("\r\n\r\n").await;
+    }
+    assert_eq!(server.rest().await, b"", "that was the last one");
+    server.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlast").await;
+    assert_eq!(client.answer().await.text(), "last");
+    assert_eq!(client.rest().await, b"");
+    let mut other = Talk::to(ground.web).await;
+    other.send(get("")).await;
+    backend.accept().await.until("\r\n\r\n").await;
+}
+
+#[tokio::test]
 async fn a_client_that_only_ends_its_half_is_answered() {
     let (mut ground, backend) = (Ground::start().await, Played::new().await);
     ground.baseline(&[backend.address]);
     let mut client = Talk::to(ground.web).await;
     client.send(get("")).await;
-    tokio::io::AsyncWriteExt::shutdown(&mut client.stream).await.expect("it is open");
+    client.stream.shutdown().await.expect("it is open");
     let mut server = backend.accept().await;
     server.until("\r\n\r\n").await;
     server.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;

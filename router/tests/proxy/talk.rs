@@ -72,6 +72,13 @@ impl Talk {
         read.expect("it is not reset") > 0
     }
 
+    /// Takes a request without a body, and answers it with this one. Its head.
+    pub async fn answer_with(&mut self, body: &str) -> String {
+        let head = self.until("\r\n\r\n").await;
+        self.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+        head
+    }
+
     /// The next `count` bytes.
     pub async fn bytes(&mut self, count: usize) -> Vec<u8> {
         while self.buffer.len() < count {
