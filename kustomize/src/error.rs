@@ -5,7 +5,7 @@
 
 use crate::path::TreePath;
 use crate::remote::RemoteError;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A spot in a file of the tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,8 +93,36 @@ impl Error {
 }
 
 impl fmt::Display for Error {
+    /// One line of bounded length, whatever the input that it quotes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place(), self.problem())
+        let mut line = Line { out: f, left: MAX_MESSAGE };
+        write!(line, "{}: {}", self.place(), self.problem())?;
+        match line.left {
+            0 => f.write_char('…'),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Characters of a message; names of objects and fields come from the input, and may be megabytes.
+const MAX_MESSAGE: usize = 2_000;
+
+/// Writes what a terminal would obey (line ends, escapes) as escapes, and so many characters at most.
+struct Line<'w, 'f> {
+    out: &'w mut fmt::Formatter<'f>,
+    left: usize,
+}
+
+impl fmt::Write for Line<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars().take(self.left) {
+            self.left -= 1;
+            match c.is_control() {
+                true => write!(self.out, "{}", c.escape_default())?,
+                false => self.out.write_char(c)?,
+            }
+        }
+        Ok(())
     }
 }
 

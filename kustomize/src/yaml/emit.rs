@@ -16,6 +16,14 @@ pub fn emit(value: &Value) -> String {
     out.text
 }
 
+/// How a key was written.
+enum Key {
+    /// `key:`
+    Simple,
+    /// `? key`, and `: ` on a line of its own.
+    Explicit,
+}
+
 struct Emitter {
     text: String,
     /// Characters since the last line break.
@@ -58,28 +66,31 @@ impl Emitter {
             if index > 0 || !inline {
                 self.indent(indent);
             }
-            self.key(key, indent);
-            self.value(value, indent, indent);
+            match self.key(key, indent) {
+                Key::Simple => self.value(value, indent),
+                Key::Explicit => self.item(value, indent),
+            }
         }
     }
 
-    fn key(&mut self, key: &str, indent: usize) {
+    fn key(&mut self, key: &str, indent: usize) -> Key {
         let analysis = Analysis::of(key);
         // Longer keys get the explicit form, as libyaml has it.
         if key.len() > 128 || analysis.multiline {
             self.push("? ");
             self.string(key, indent + 2, false);
-            self.newline();
+            self.end_line();
             self.indent(indent);
-            self.push(":");
-            return;
+            self.push(": ");
+            return Key::Explicit;
         }
         self.string(key, indent + 2, true);
         self.push(":");
+        Key::Simple
     }
 
     /// A value after `key:`.
-    fn value(&mut self, value: &Value, indent: usize, sequence_indent: usize) {
+    fn value(&mut self, value: &Value, indent: usize) {
         match value {
             Value::Object(map) if !map.is_empty() => {
                 self.newline();
@@ -87,7 +98,7 @@ impl Emitter {
             }
             Value::Array(items) if !items.is_empty() => {
                 self.newline();
-                self.sequence(items, sequence_indent, false);
+                self.sequence(items, indent, false);
             }
             _ => {
                 self.push(" ");
@@ -103,13 +114,18 @@ impl Emitter {
                 self.indent(indent);
             }
             self.push("- ");
-            match item {
-                Value::Object(map) if !map.is_empty() => self.mapping(item, indent + 2, true),
-                Value::Array(items) if !items.is_empty() => self.sequence(items, indent + 2, true),
-                _ => {
-                    self.leaf(item, indent + 2);
-                    self.end_line();
-                }
+            self.item(item, indent);
+        }
+    }
+
+    /// A value on the line that `- ` or `: ` has begun.
+    fn item(&mut self, value: &Value, indent: usize) {
+        match value {
+            Value::Object(map) if !map.is_empty() => self.mapping(value, indent + 2, true),
+            Value::Array(items) if !items.is_empty() => self.sequence(items, indent + 2, true),
+            _ => {
+                self.leaf(value, indent + 2);
+                self.end_line();
             }
         }
     }
@@ -362,6 +378,14 @@ mod tests {
         assert_eq!(text("a\nb\n"), "k: |\n  a\n  b\n");
         assert_eq!(text("a\n\n"), "k: |+\n  a\n\n");
         assert_eq!(text(" a\nb\n"), "k: |2\n   a\n  b\n");
+    }
+
+    #[test]
+    fn a_key_of_several_lines_ends_where_its_block_ends() {
+        assert_eq!(emit(&json!({"a\nb": 1})), "? |-\n  a\n  b\n: 1\n");
+        assert_eq!(emit(&json!({"a\n": 1})), "? |\n  a\n: 1\n");
+        assert_eq!(emit(&json!({"a\n\n": [1]})), "? |+\n  a\n\n: - 1\n");
+        assert_eq!(emit(&json!({"a\nb": {"c": [{"d": 1, "e": 2}]}})), "? |-\n  a\n  b\n: c:\n  - d: 1\n    e: 2\n");
     }
 
     #[test]

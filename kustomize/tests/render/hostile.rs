@@ -203,3 +203,14 @@ fn windows_line_ends_and_a_byte_order_mark_change_nothing() {
     let marked = texts.each_ref().map(|(name, text)| (*name, text.as_str()));
     assert_eq!(yaml(&marked), yaml(&plain));
 }
+
+#[test]
+fn an_error_is_one_line_of_bounded_length_whatever_it_quotes() {
+    let long = "x".repeat(100_000);
+    for name in ["a\\nb\\e[31m\\r", "\\0", long.as_str()] {
+        let kustomization = format!("resources: [\"{name}\"]\n");
+        let message = failure(&[("kustomization.yaml", kustomization.as_str())]);
+        assert!(!message.contains(char::is_control), "{message:?}");
+        assert!(message.starts_with("kustomization.yaml:1:13: resources[0]: ") && message.len() < 4_000, "{message}");
+    }
+}

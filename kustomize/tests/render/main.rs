@@ -4,6 +4,7 @@ mod helm;
 mod hostile;
 mod remote;
 mod schemas;
+mod seeds;
 
 use lapdev_kustomize::{
     DiskFileSystem, Error, Limits, LoadRestrictor, MemoryFileSystem, Object, Options, Problem, TreePath,
