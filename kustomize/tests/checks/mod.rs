@@ -19,6 +19,7 @@ fn options() -> Options {
         kustomizations: 40,
         objects: 500,
         total: 100_000,
+        ..Limits::default()
     };
     Options { limits, ..Options::default() }
 }
