@@ -65,14 +65,16 @@ pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
 /// Waits for the first bytes. An error: there is nobody to serve.
 async fn begin(worker: &Worker, client: &Client) -> io::Result<(Speaks, Buffer, Option<Spare>)> {
     let stream = &client.stream;
-    let mut spare = None;
-    tokio::select! {
-        first = timeout(patience(&client.target), stream.readable()) => match first {
-            Ok(ready) => ready?,
-            Err(_) => spare = silence(worker, client).await?,
-        },
+    let first = async {
+        match timeout(patience(&client.target), stream.readable()).await {
+            Ok(ready) => ready.map(|()| None),
+            Err(_) => silence(worker, client).await,
+        }
+    };
+    let spare = tokio::select! {
+        spare = first => spare?,
         () = parted(worker) => return Err(io::ErrorKind::ConnectionAborted.into()),
-    }
+    };
     let (mut buffer, deadline) = (Buffer::default(), Instant::now() + SNIFF);
     if spare.as_ref().is_some_and(|(_, endpoint)| socket::peek(endpoint).is_ok()) {
         return Ok((Speaks::Other, buffer, spare));
@@ -91,7 +93,7 @@ async fn begin(worker: &Worker, client: &Client) -> io::Result<(Speaks, Buffer, 
     }
 }
 
-/// When the router ends, a client that has just connected is about to speak.
+/// When the router ends, a client that has just connected is about to speak; one that has been silent for longer may be too.
 async fn parted(worker: &Worker) {
     worker.until_closing().await;
     sleep(PARTING).await;

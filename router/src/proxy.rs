@@ -64,6 +64,13 @@ impl Proxy {
         self.phase.subscribe()
     }
 
+    /// Ends when no worker is left, as it happens only if each broke: single ones just get no more connections.
+    pub async fn ended(&self) {
+        for worker in self.workers.iter() {
+            worker.ended().await;
+        }
+    }
+
     /// Ends it: nothing that is under way is lost, as far as time allows.
     pub async fn drain(self, times: Times) {
         let Self { phase, listening, acceptor, workers } = self;
@@ -82,5 +89,14 @@ impl Proxy {
             () = drain::run(&phase, times) => {}
         }
         all_ended.await;
+    }
+}
+
+#[cfg(test)]
+impl Proxy {
+    /// One that serves nothing, with these workers.
+    pub(crate) fn of(workers: Vec<Handle>) -> Self {
+        let ((phase, _), (_, listening)) = (watch::channel(Phase::Serving), watch::channel(BTreeSet::new()));
+        Self { phase, listening, acceptor: tokio::spawn(async {}), workers: Arc::new(workers) }
     }
 }

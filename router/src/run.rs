@@ -12,7 +12,7 @@ use crate::{
     watch,
 };
 use std::{io, sync::Arc};
-use tokio::{net::TcpListener, sync::watch as channel};
+use tokio::{net::TcpListener, sync::watch as channel, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Why the router cannot run.
@@ -29,8 +29,8 @@ pub enum RunError {
     /// The system gave no threads.
     #[error("cannot start the workers")]
     Workers(#[source] io::Error),
-    /// A task that works for as long as the router does has ended before it.
-    #[error("{0} ended; a router without it would go on with what it knew last")]
+    /// What works for as long as the router does has ended before it.
+    #[error("{0} ended, without which a router does not do its work")]
     Ended(&'static str),
     /// There is no randomness.
     #[error("the system gives no random bytes")]
@@ -63,11 +63,7 @@ pub async fn run(client: kube::Client, settings: &Settings, stop: &CancellationT
     let (namespace, ended, seen) = (settings.namespace.clone(), over.clone(), metrics.clone());
     let mut watches = tokio::spawn(async move { watch::run(client, &namespace, publish, seen, ended).await });
     let mut server = tokio::spawn(admin::serve(listener, state, over.clone()));
-    let ended = tokio::select! {
-        () = stop.cancelled() => None,
-        _ = &mut watches => Some("what watches the API server"),
-        _ = &mut server => Some("what answers the agent and the kubelet"),
-    };
+    let ended = first_to_end(stop, &mut watches, &mut server, &proxy).await;
     tracing::info!(seconds = settings.drain.as_secs(), "drains");
     metrics.draining.set(1);
     tell.send_replace(true);
@@ -84,6 +80,21 @@ pub async fn run(client: kube::Client, settings: &Settings, stop: &CancellationT
     Ok(())
 }
 
+/// What ended before it was time to; none when it is.
+async fn first_to_end(
+    stop: &CancellationToken,
+    watches: &mut JoinHandle<()>,
+    server: &mut JoinHandle<()>,
+    proxy: &Proxy,
+) -> Option<&'static str> {
+    tokio::select! {
+        () = stop.cancelled() => None,
+        _ = watches => Some("what watches the API server"),
+        _ = server => Some("what answers the agent and the kubelet"),
+        () = proxy.ended() => Some("every worker"),
+    }
+}
+
 /// Each connection takes a file descriptor, and its endpoint another; container runtimes allow more than they give at
 /// first.
 fn raise_open_files() {
@@ -91,5 +102,28 @@ fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
         tracing::warn!(%error, "the number of open files cannot be raised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::Handle;
+    use std::{future::pending, time::Duration};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_router_ends_with_its_last_worker_and_not_before() {
+        let (stop, mut watches, mut server) =
+            (CancellationToken::new(), tokio::spawn(pending::<()>()), tokio::spawn(pending::<()>()));
+        let ((one, its), (other, others)) = (Handle::of_nobody(), Handle::of_nobody());
+        let proxy = Proxy::of(vec![one, other]);
+        drop(its);
+        let first =
+            tokio::time::timeout(Duration::from_secs(3600), first_to_end(&stop, &mut watches, &mut server, &proxy));
+        assert!(first.await.is_err(), "the other one serves");
+        drop(others);
+        let first =
+            tokio::time::timeout(Duration::from_secs(3600), first_to_end(&stop, &mut watches, &mut server, &proxy));
+        assert_eq!(first.await.expect("nobody serves"), Some("every worker"));
     }
 }

@@ -164,6 +164,11 @@ impl Handle {
         !self.sender.is_closed() && self.connections.load(Relaxed) < CONNECTIONS
     }
 
+    /// Waits until it has ended, as it does by itself only if it broke.
+    pub async fn ended(&self) {
+        self.sender.closed().await;
+    }
+
     /// Hands it a connection. It is the worker's from then on.
     pub async fn hand(&self, accepted: Accepted) {
         self.connections.fetch_add(1, Relaxed);
@@ -244,6 +249,15 @@ impl Drop for Open {
 }
 
 #[cfg(test)]
+impl Handle {
+    /// Of a worker that lives as long as what it would be handed connections by.
+    pub(crate) fn of_nobody() -> (Self, mpsc::Receiver<Accepted>) {
+        let (sender, handed) = mpsc::channel(1);
+        (Self { sender, connections: Arc::default(), thread: thread::spawn(|| {}) }, handed)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::table::Index;
@@ -302,8 +316,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_has_ended_gets_no_connections() {
-        let (sender, handed) = mpsc::channel(1);
-        let handle = Handle { sender, connections: Arc::default(), thread: thread::spawn(|| {}) };
+        let (handle, handed) = Handle::of_nobody();
         assert!(handle.has_room());
         drop(handed);
         assert!(!handle.has_room());

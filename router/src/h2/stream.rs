@@ -71,6 +71,8 @@ pub struct Caller {
 enum Failed {
     /// The endpoint says that it did not look at the request.
     Unprocessed,
+    /// The request is none that could be sent on.
+    Form,
     /// The endpoint broke off.
     Endpoint(Reason),
     /// The client gave up.
@@ -173,10 +175,15 @@ impl Exchange<'_> {
     ) -> Result<(), Failed> {
         let over = source.is_over();
         let sent = requests.send_request(Request::from_parts(parts, ()), over);
-        let (answer, mut to) = sent.map_err(|_| {
-            share.is_dead();
-            Failed::Unprocessed
-        })?;
+        let (answer, mut to) = match sent {
+            Ok(sent) => sent,
+            // Only the connection itself can say that it is dead: the request may be to blame, and others are on it.
+            Err(_) if poll_fn(|cx| Poll::Ready(matches!(requests.poll_ready(cx), Poll::Ready(Err(_))))).await => {
+                share.is_dead();
+                return Err(Failed::Unprocessed);
+            }
+            Err(_) => return Err(Failed::Form),
+        };
         drop(requests);
         let (mut uploading, keep) = (!over, source.keep());
         let mut upload = pin!(pump(source, &mut to));
@@ -246,6 +253,7 @@ impl Exchange<'_> {
                 let reply = Reply::broken(&self.journey.route, "takes no more requests");
                 self.refuse(&reply);
             }
+            Failed::Form => self.refuse(&Reply::illegal("the request has no form in which HTTP/2 could pass it on")),
             Failed::Endpoint(reason) => {
                 let why = format!("closed the connection or stream before it answered ({reason})");
                 let reply = Reply::broken(&self.journey.route, &why);

@@ -244,3 +244,24 @@ async fn requests_that_mean_two_things_do_not_reach_a_backend() {
     let whole: Vec<_> = backend.whole().into_iter().filter(|(path, _)| path != "/kept" && path != "/new").collect();
     assert_eq!(whole, []);
 }
+
+#[tokio::test]
+async fn requests_that_cannot_be_passed_on_cost_no_connections() {
+    let _others = memory::others().await;
+    let (ground, backend) = ground().await;
+    let mut frames = Frames::to(ground.web, &[]).await;
+    assert!(frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream(0), &get("/before"))).await);
+    assert!(frames.until(HEADERS, stream(0)).await.contains(&0x88));
+    // A CONNECT to nowhere: the library reads it, and does not write it.
+    let nowhere = literal(":method", b"CONNECT");
+    for n in 1..20 {
+        assert!(frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &nowhere)).await);
+        let fields = frames.until(HEADERS, stream(n)).await;
+        assert!(fields.contains(&0x8c), "400 in the static table: {fields:?}");
+    }
+    assert!(frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream(20), &get("/after"))).await);
+    assert!(frames.until(HEADERS, stream(20)).await.contains(&0x88));
+    assert_eq!(backend.whole().len(), 2);
+    let figures = ["endpoint_connections_total", "retries_total"].map(|name| ground.metric(name));
+    assert_eq!(figures, ["1", "0"], "the others' connection is kept, and nothing is tried again");
+}

@@ -74,6 +74,17 @@ async fn what_takes_too_long_is_cut() {
 }
 
 #[tokio::test]
+async fn a_connection_that_nobody_has_used_yet_delays_the_end_only_for_a_moment() {
+    let (mut ground, backend) = (Ground::start().await, Played::new().await);
+    ground.baseline(&[backend.address]);
+    let mut client = Talk::to(ground.web).await;
+    // Silent for so long that its server was asked, and says nothing either.
+    let mut server = backend.accept().await;
+    tokio::time::timeout(SOON, ground.drain(SOON * 3)).await.expect("nothing is under way");
+    assert_eq!((client.rest().await, server.rest().await), (Vec::new(), Vec::new()));
+}
+
+#[tokio::test]
 async fn http2_clients_are_told_to_go_away_and_their_streams_are_finished() {
     let (mut ground, backend) = (Ground::start().await, Backend::http2(named_h2, "base").await);
     ground.baseline(&[backend.address]);
