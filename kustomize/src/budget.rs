@@ -22,6 +22,11 @@ impl Budget {
         Self { left: Rc::new(Cell::new(total)), total }
     }
 
+    /// What is left to spend.
+    pub fn left(&self) -> usize {
+        self.left.get()
+    }
+
     /// Pays `times` a cost; the message says that the budget is gone.
     pub fn pay(&self, times: usize, cost: usize) -> Result<(), String> {
         match times.checked_mul(cost).and_then(|cost| self.left.get().checked_sub(cost)) {

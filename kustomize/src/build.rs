@@ -2,6 +2,7 @@
 //! own, innermost first: resources, generators, components, then its transformers. Once, at the
 //! root: hashes, references, order.
 
+use crate::bases::{self, Bases, Entered, Kept};
 use crate::budget::Budget;
 use crate::error::{Error, Place, Problem};
 use crate::field_spec::FieldSpecs;
@@ -28,8 +29,10 @@ pub fn render(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, E
     let mut build = Build {
         source,
         visited: Vec::new(),
-        entered: 0,
+        entered: Vec::new(),
+        bases: Bases::default(),
         helm_namespace: String::new(),
+        charts: 0,
         noting: kustomization.build_metadata.transformations.then(|| root.clone()),
         defaults: Rc::new(FieldSpecs::default()),
         budget,
@@ -50,7 +53,8 @@ pub fn render_source(source: Source<'_>, directory: &TreePath) -> Result<Vec<Obj
 }
 
 /// What a kustomization has gathered: objects, and the field specs that apply to them.
-struct Accumulated {
+#[derive(Clone)]
+pub struct Accumulated {
     list: ResourceList,
     specs: Rc<FieldSpecs>,
     vars: Vars,
@@ -61,10 +65,13 @@ struct Build<'s> {
     defaults: Rc<FieldSpecs>,
     /// The directories of the kustomizations that are being accumulated, outermost first.
     visited: Vec<TreePath>,
-    /// How many kustomizations were accumulated; a few that include each other twice are many.
-    entered: usize,
+    /// Every kustomization that was accumulated; a few that include each other twice are many.
+    entered: Vec<Entered>,
+    bases: Bases,
     /// The namespace for charts of the kustomization that is being accumulated.
     helm_namespace: String,
+    /// How many charts were made so far.
+    charts: usize,
     /// The rendered directory, if what every transformer changes is to be noted.
     noting: Option<TreePath>,
     budget: Budget,
@@ -90,9 +97,9 @@ impl Build<'_> {
         if self.visited.len() >= limit {
             return Err(Error::new(Place::of(directory), Problem::TooDeep(limit)));
         }
-        self.entered += 1;
+        self.entered.push(Entered { directory: directory.clone(), depth: self.visited.len() });
         let limit = self.source.options.limits.kustomizations;
-        if self.entered > limit {
+        if self.entered.len() > limit {
             return Err(Error::new(Place::of(directory), Problem::TooLarge(limit, "kustomizations")));
         }
         self.visited.push(directory.clone());
@@ -164,24 +171,56 @@ impl Build<'_> {
 
     /// A base has objects of its own, which join the parent's when it is done.
     fn base(&mut self, directory: &TreePath, entry: &Text, all: &mut Accumulated) -> Result<(), Error> {
-        let (base, kustomization) = self.enter(directory, entry)?;
-        if kustomization.is_component {
-            let why = format!("`{}` is a component; list it under `components`", entry.value);
-            return Err(Error::new(entry.place.clone(), Problem::Invalid(why)));
-        }
-        let mut inner = self.start();
-        self.accumulate(&base, &kustomization, &mut inner)?;
+        let base = self.way(directory, entry)?;
+        let key = bases::Key { directory: base.clone(), types_chosen: self.source.types.is_chosen() };
+        let inner = match self.copy(&key) {
+            Some(copy) => copy,
+            None => self.accumulate_base(key, entry)?,
+        };
         if !inner.specs.is_default {
             let conflict = |why| Error::new(entry.place.clone(), Problem::Invalid(why));
             Rc::make_mut(&mut all.specs).add(&inner.specs).map_err(conflict)?;
         }
         all.vars.merge(&inner.vars)?;
-        all.list.append_all(inner.list.into_items())
+        all.list.join(inner.list)
+    }
+
+    fn accumulate_base(&mut self, key: bases::Key, entry: &Text) -> Result<Accumulated, Error> {
+        let base = key.directory.clone();
+        let kustomization = self.load(&base)?;
+        if kustomization.is_component {
+            let why = format!("`{}` is a component; list it under `components`", entry.value);
+            return Err(Error::new(entry.place.clone(), Problem::Invalid(why)));
+        }
+        let (left, entered, charts) = (self.budget.left(), self.entered.len(), self.charts);
+        let mut inner = self.start();
+        self.accumulate(&base, &kustomization, &mut inner)?;
+        let (spent, entered) = (left - self.budget.left(), &self.entered[entered..]);
+        // A chart's namespace may be that of whoever names the base.
+        if self.charts == charts {
+            self.bases.note(key, || Kept { all: inner.clone(), entered: entered.to_vec(), spent });
+        }
+        Ok(inner)
+    }
+
+    /// The copy of a base, if there is one, and if accumulating it again would meet no limit and no circle.
+    fn copy(&mut self, key: &bases::Key) -> Option<Accumulated> {
+        let (kept, limits) = (self.bases.get(key)?, &self.source.options.limits);
+        let moved = kept.entered_at(self.visited.len());
+        let fits = self.entered.len() + moved.len() <= limits.kustomizations
+            && moved.iter().all(|one| one.depth < limits.bases)
+            && !moved.iter().any(|one| self.visited.iter().any(|visited| visited.is_within(&one.directory)));
+        if !fits || self.budget.pay(1, kept.spent).is_err() {
+            return None;
+        }
+        self.entered.extend(moved);
+        Some(kept.all.clone())
     }
 
     /// A component changes the objects of its parent.
     fn component(&mut self, directory: &TreePath, entry: &Text, all: &mut Accumulated) -> Result<(), Error> {
-        let (base, kustomization) = self.enter(directory, entry)?;
+        let base = self.way(directory, entry)?;
+        let kustomization = self.load(&base)?;
         if !kustomization.is_component {
             let why = format!(
                 "`{}` is not a component; list it under `resources`, or set `kind: Component` there",
@@ -192,15 +231,20 @@ impl Build<'_> {
         self.accumulate(&base, &kustomization, all)
     }
 
-    fn enter(&self, directory: &TreePath, entry: &Text) -> Result<(TreePath, Kustomization), Error> {
+    /// Where a base or a component is; an error if it includes whoever names it.
+    fn way(&self, directory: &TreePath, entry: &Text) -> Result<TreePath, Error> {
         let base = self.directory(directory, entry)?;
         if self.visited.iter().any(|visited| visited.is_within(&base)) {
             let way: Vec<String> = self.visited.iter().map(ToString::to_string).collect();
             return Err(Error::new(entry.place.clone(), Problem::Cycle(entry.value.clone(), way.join(" → "))));
         }
-        let kustomization = kustomization::load(self.source, &base)?;
-        kustomization.open_api.choose(self.source, &base)?;
-        Ok((base, kustomization))
+        Ok(base)
+    }
+
+    fn load(&self, directory: &TreePath) -> Result<Kustomization, Error> {
+        let kustomization = kustomization::load(self.source, directory)?;
+        kustomization.open_api.choose(self.source, directory)?;
+        Ok(kustomization)
     }
 
     /// Where a base or a component is.
@@ -252,6 +296,7 @@ impl Build<'_> {
         for generator in &kustomization.secrets {
             all.list.absorb(generator.generate(self.source, directory, options)?)?;
         }
+        self.charts += kustomization.charts.len();
         for chart in &kustomization.charts {
             for made in chart.generate(self.source, directory, &self.helm_namespace)? {
                 self.source.types.meet(&made.gvk());

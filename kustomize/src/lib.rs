@@ -23,6 +23,7 @@
 //!
 //! Hostile input ends in one error: [`Limits`] bound what is read, nested and multiplied.
 
+mod bases;
 mod budget;
 mod build;
 mod error;

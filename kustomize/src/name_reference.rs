@@ -17,14 +17,13 @@ pub fn apply(list: &mut ResourceList, specs: &FieldSpecs) -> Result<(), Error> {
     }
     let referrers = Referrers::of(specs);
     for (at, resource) in list.items_mut().iter_mut().enumerate() {
-        let original = resource.original_id().gvk;
-        let gvk = resource.gvk();
+        let original = resource.original_gvk();
+        let mut referrer = Referrer::new(resource, &renamed.all[at]);
         for (target, spec) in referrers.of_kind(&original.kind).filter(|(_, spec)| spec.selects(&original)) {
-            let referrer = Referrer::new(resource, &renamed.all[at], spec);
-            // Selected by the original type; the path counts for the present one.
-            let spec = FieldSpec { group: "".into(), version: "".into(), kind: "".into(), ..spec.clone() };
+            referrer.role = spec.path.ends_with("roleRef/name").then(|| role(&resource.value)).flatten();
             let mut set = |value: &mut Value| renamed.update(value, target, &referrer);
-            field_spec::apply(&mut resource.value, &gvk, &spec, Create::Never, &mut set)
+            // Selected by the original type; the path counts for the present one.
+            field_spec::lead(&mut resource.value, spec, Create::Never, &mut set)
                 .map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;
         }
     }
@@ -89,14 +88,13 @@ struct Referrer<'c> {
     me: &'c Candidate,
     /// Namespaces of the service accounts that a role binding names.
     account_namespaces: HashSet<String>,
-    /// Group and kind that a `roleRef` asks for.
+    /// Group and kind that a `roleRef` asks for, if the field is in one.
     role: Option<(String, String)>,
 }
 
 impl<'c> Referrer<'c> {
-    fn new(resource: &Resource, me: &'c Candidate, spec: &FieldSpec) -> Self {
-        let role = spec.path.ends_with("roleRef/name").then(|| role(&resource.value)).flatten();
-        Self { me, account_namespaces: account_namespaces(resource), role }
+    fn new(resource: &Resource, me: &'c Candidate) -> Self {
+        Self { me, account_namespaces: account_namespaces(resource), role: None }
     }
 
     /// Whether an object in its namespace could be meant at all.

@@ -112,6 +112,12 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 /// Objects as one YAML stream in the style of the reference's command: joined by `---`, none in front.
 #[must_use]
 pub fn to_yaml(objects: &[Object]) -> String {
-    let documents: Vec<String> = objects.iter().map(Object::to_yaml).collect();
-    documents.join("---\n")
+    let mut text = String::new();
+    for (at, object) in objects.iter().enumerate() {
+        if at > 0 {
+            text.push_str("---\n");
+        }
+        yaml::emit_into(&object.value, &mut text);
+    }
+    text
 }

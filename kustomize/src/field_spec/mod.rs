@@ -3,7 +3,7 @@
 mod defaults;
 mod walk;
 
-pub use walk::{Create, apply};
+pub use walk::{Create, apply, lead};
 
 use crate::resource::Gvk;
 use std::borrow::Cow;

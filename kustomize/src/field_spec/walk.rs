@@ -32,43 +32,45 @@ pub fn apply(
     create: Create,
     set: &mut dyn FnMut(&mut Value) -> Result<(), String>,
 ) -> Result<(), String> {
-    if !spec.selects(gvk) {
-        return Ok(());
+    match spec.selects(gvk) {
+        true => lead(object, spec, create, set),
+        false => Ok(()),
     }
-    let create = if spec.create { create } else { Create::Never };
-    if !spec.path.contains('\\') {
-        return step(object, &spec.path, create, set).map_err(|why| format!("field `{}`: {why}", spec.path));
-    }
-    // A rare path with `\/`: the separators that count become a character that no field has.
-    let path = spec.path.replace("\\/", "\u{0}").replace('/', "\u{1}").replace('\u{0}', "/");
-    walk(object, &path.split('\u{1}').collect::<Vec<_>>(), create, set)
-        .map_err(|why| format!("field `{}`: {why}", spec.path))
 }
 
-fn step(
-    value: &mut Value,
-    path: &str,
+/// The same, whatever the type of the object.
+pub fn lead(
+    object: &mut Value,
+    spec: &FieldSpec,
     create: Create,
     set: &mut dyn FnMut(&mut Value) -> Result<(), String>,
 ) -> Result<(), String> {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    walk(value, &parts, create, set)
+    let create = if spec.create { create } else { Create::Never };
+    if !spec.path.contains('\\') {
+        return walk(object, &spec.path, '/', create, set).map_err(|why| format!("field `{}`: {why}", spec.path));
+    }
+    // A rare path with `\/`: the separators that count become a character that no field has.
+    let path = spec.path.replace("\\/", "\u{0}").replace('/', "\u{1}").replace('\u{0}', "/");
+    walk(object, &path, '\u{1}', create, set).map_err(|why| format!("field `{}`: {why}", spec.path))
 }
 
 fn walk(
     value: &mut Value,
-    path: &[&str],
+    path: &str,
+    separator: char,
     create: Create,
     set: &mut dyn FnMut(&mut Value) -> Result<(), String>,
 ) -> Result<(), String> {
-    let Some((first, rest)) = path.split_first() else {
+    let path = path.trim_matches(separator);
+    if path.is_empty() {
         return set(value);
-    };
+    }
+    let (first, rest) = path.split_once(separator).unwrap_or((path, ""));
     match value {
         Value::Null => Ok(()),
-        Value::Array(items) => items.iter_mut().try_for_each(|item| walk(item, path, create, set)),
+        Value::Array(items) => items.iter_mut().try_for_each(|item| walk(item, path, separator, create, set)),
         Value::Object(map) => match field(map, first, rest.is_empty(), create) {
-            Some(next) => walk(next, rest, create, set),
+            Some(next) => walk(next, rest, separator, create, set),
             None => Ok(()),
         },
         _ => Err("a list or a mapping was expected on the way".to_owned()),
@@ -91,7 +93,7 @@ fn field<'v>(map: &'v mut Map<String, Value>, step: &str, last: bool, create: Cr
         return Some(value);
     }
     let value = map.get_mut(name)?;
-    if value.is_null() && is_list {
+    if is_list && value.is_null() {
         *value = Value::Array(Vec::new());
     }
     Some(value)

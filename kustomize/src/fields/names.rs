@@ -18,7 +18,7 @@ pub fn apply(list: &mut ResourceList, affix: Affix<'_>, specs: &[FieldSpec]) -> 
     let (Affix::Prefix(text) | Affix::Suffix(text)) = affix;
     list.pay_for_all(text_weight(text) * specs.len())?;
     for resource in list.items_mut() {
-        let original = resource.original_id().gvk;
+        let original = resource.original_gvk();
         if keeps_its_name(&original) {
             continue;
         }

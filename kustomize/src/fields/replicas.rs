@@ -27,6 +27,9 @@ impl Replica {
     pub fn apply(&self, list: &mut ResourceList, specs: &[FieldSpec]) -> Result<(), Error> {
         let mut found = false;
         for resource in list.items_mut() {
+            if !resource.is_or_was_named(&self.name) {
+                continue;
+            }
             for spec in specs {
                 let means = |id: &Id| id.name == self.name && spec.selects(&id.gvk);
                 if !means(&resource.id()) && !resource.previous_ids().any(|id| means(&id)) {

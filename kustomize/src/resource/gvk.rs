@@ -31,8 +31,40 @@ impl Gvk {
 
     /// Whether the type is surely not namespaced: true only for the built-in types of the reference's table.
     pub fn is_cluster_scoped(&self) -> bool {
-        CLUSTER_SCOPED.binary_search(&(self.group.as_str(), self.version.as_str(), self.kind.as_str())).is_ok()
+        may_be_cluster_scoped(&self.kind)
+            && CLUSTER_SCOPED.binary_search(&(self.group.as_str(), self.version.as_str(), self.kind.as_str())).is_ok()
     }
+}
+
+/// Whether the table below has the kind in any group: asked for every object, again and again.
+fn may_be_cluster_scoped(kind: &str) -> bool {
+    matches!(
+        kind,
+        "APIService"
+            | "CSIDriver"
+            | "CSINode"
+            | "CertificateSigningRequest"
+            | "ClusterRole"
+            | "ClusterRoleBinding"
+            | "ComponentStatus"
+            | "CustomResourceDefinition"
+            | "FlowSchema"
+            | "IngressClass"
+            | "MutatingWebhookConfiguration"
+            | "Namespace"
+            | "Node"
+            | "NodeProxyOptions"
+            | "PersistentVolume"
+            | "PodSecurityPolicy"
+            | "PriorityClass"
+            | "PriorityLevelConfiguration"
+            | "RuntimeClass"
+            | "StorageClass"
+            | "ValidatingAdmissionPolicy"
+            | "ValidatingAdmissionPolicyBinding"
+            | "ValidatingWebhookConfiguration"
+            | "VolumeAttachment"
+    )
 }
 
 impl fmt::Display for Gvk {
@@ -98,6 +130,7 @@ mod tests {
     #[test]
     fn the_table_is_sorted_so_that_the_search_finds_all() {
         assert!(CLUSTER_SCOPED.is_sorted());
+        assert!(CLUSTER_SCOPED.iter().all(|(_, _, kind)| may_be_cluster_scoped(kind)));
         assert!(Gvk::new("v1", "Namespace").is_cluster_scoped());
         assert!(Gvk::new("rbac.authorization.k8s.io/v1", "ClusterRole").is_cluster_scoped());
         assert!(!Gvk::new("rbac.authorization.k8s.io/v1", "Role").is_cluster_scoped());

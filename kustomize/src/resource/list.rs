@@ -6,7 +6,7 @@ use crate::error::{Error, Place, Problem};
 use std::collections::HashMap;
 
 /// Objects in the order in which they were added.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ResourceList {
     items: Vec<Resource>,
     budget: Budget,
@@ -79,6 +79,15 @@ impl ResourceList {
         self.index().insert(id, next);
         self.items.push(resource);
         Ok(())
+    }
+
+    /// Adds the objects of a base. Most often it is the first one, and its objects are known to differ.
+    pub fn join(&mut self, base: Self) -> Result<(), Error> {
+        if self.items.is_empty() && base.index.is_some() {
+            *self = base;
+            return Ok(());
+        }
+        self.append_all(base.items)
     }
 
     /// Adds objects one by one.

@@ -163,6 +163,15 @@ impl Resource {
         self.previous_ids().next().unwrap_or_else(|| self.id())
     }
 
+    /// The type that the object had when it was read.
+    pub fn original_gvk(&self) -> Gvk {
+        let now = self.gvk();
+        match self.previous.first() {
+            Some(first) => Gvk { kind: first.kind.clone(), ..now },
+            None => now,
+        }
+    }
+
     /// Every former identity, oldest first; without the present one.
     pub fn previous_ids(&self) -> impl Iterator<Item = Id> {
         self.previous.iter().map(|previous| {
@@ -189,8 +198,12 @@ impl Resource {
     /// Whether the identity is one that the object has or had.
     pub fn is_or_was(&self, id: &Id) -> bool {
         // Names differ nearly always, and are the cheapest to compare.
-        let named_so = self.name() == id.name || self.previous.iter().any(|previous| previous.name == id.name);
-        named_so && (self.id() == *id || self.previous_ids().any(|previous| previous == *id))
+        self.is_or_was_named(&id.name) && (self.id() == *id || self.previous_ids().any(|previous| previous == *id))
+    }
+
+    /// Whether the name is one that the object has or had.
+    pub fn is_or_was_named(&self, name: &str) -> bool {
+        self.name() == name || self.previous.iter().any(|previous| previous.name == name)
     }
 }
 

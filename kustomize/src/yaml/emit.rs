@@ -11,9 +11,14 @@ const WIDTH: usize = 80;
 /// Writes one document, with a final newline.
 #[must_use]
 pub fn emit(value: &Value) -> String {
-    let mut out = Emitter { text: String::with_capacity(1024), column: 0 };
-    out.root(value);
-    out.text
+    let mut text = String::with_capacity(1024);
+    emit_into(value, &mut text);
+    text
+}
+
+/// Writes one document behind others.
+pub fn emit_into(value: &Value, text: &mut String) {
+    Emitter { text, column: 0 }.root(value);
 }
 
 /// How a key was written.
@@ -24,13 +29,13 @@ enum Key {
     Explicit,
 }
 
-struct Emitter {
-    text: String,
+struct Emitter<'t> {
+    text: &'t mut String,
     /// Characters since the last line break.
     column: usize,
 }
 
-impl Emitter {
+impl Emitter<'_> {
     fn root(&mut self, value: &Value) {
         match value {
             Value::Object(map) if !map.is_empty() => self.mapping(value, 0, false),
@@ -43,7 +48,7 @@ impl Emitter {
     }
 
     fn push(&mut self, text: &str) {
-        self.column += text.chars().count();
+        self.column += if text.is_ascii() { text.len() } else { text.chars().count() };
         self.text.push_str(text);
     }
 
@@ -78,13 +83,13 @@ impl Emitter {
         // Longer keys get the explicit form, as libyaml has it.
         if key.len() > 128 || analysis.multiline {
             self.push("? ");
-            self.string(key, indent + 2, false);
+            self.analysed(key, &analysis, indent + 2, false);
             self.end_line();
             self.indent(indent);
             self.push(": ");
             return Key::Explicit;
         }
-        self.string(key, indent + 2, true);
+        self.analysed(key, &analysis, indent + 2, true);
         self.push(":");
         Key::Simple
     }
@@ -143,14 +148,13 @@ impl Emitter {
             Value::Bool(true) => self.push("true"),
             Value::Bool(false) => self.push("false"),
             Value::Number(number) => self.push(&number_text(number)),
-            Value::String(text) => self.string(text, indent, false),
+            Value::String(text) => self.analysed(text, &Analysis::of(text), indent, false),
             Value::Array(_) => self.push("[]"),
             Value::Object(_) => self.push("{}"),
         }
     }
 
-    fn string(&mut self, text: &str, indent: usize, simple_key: bool) {
-        let analysis = Analysis::of(text);
+    fn analysed(&mut self, text: &str, analysis: &Analysis, indent: usize, simple_key: bool) {
         match analysis.style(text, simple_key) {
             Style::Plain => self.plain(text, indent, !simple_key),
             Style::Single => self.single_quoted(text, indent, !simple_key),

@@ -11,7 +11,7 @@ mod scalar;
 mod style;
 mod timestamp;
 
-pub use emit::emit;
+pub use emit::{emit, emit_into};
 pub use node::{Entry, Node, NodeKind};
 pub use parse::{REPEATED, documents, single};
 pub use read_back::{check_key, check_text};

@@ -157,7 +157,7 @@ impl<'t> Reader<'t> {
     fn mapping(&mut self, depth: usize) -> Result<NodeKind, Failure> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut merged: Vec<Entry> = Vec::new();
-        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut seen = Seen::default();
         let mut repeated: Option<Entry> = None;
         loop {
             let (event, span) = self.next()?;
@@ -173,21 +173,17 @@ impl<'t> Reader<'t> {
                 continue;
             }
             let entry = Entry { at: key.at, key: self.key(key)?, value };
-            match seen.get(&entry.key) {
-                None => {
-                    seen.insert(entry.key.clone(), entries.len());
-                    entries.push(entry);
-                }
+            match seen.position(&entries, &entry.key) {
+                None => entries.push(entry),
                 Some(_) if self.dialect == Dialect::Object => return Err((entry.at, Problem::DuplicateKey(entry.key))),
                 // The first one counts where the patch meets a mapping; elsewhere it is an error.
                 Some(_) if self.dialect == Dialect::Patch => repeated = repeated.or(Some(entry)),
-                Some(&index) => entries[index] = entry,
+                Some(index) => entries[index] = entry,
             }
         }
         for entry in merged {
             // What the mapping says itself wins over what it merges, and the first merged wins over later ones.
-            if !seen.contains_key(&entry.key) {
-                seen.insert(entry.key.clone(), entries.len());
+            if seen.position(&entries, &entry.key).is_none() {
                 entries.push(entry);
             }
         }
@@ -205,6 +201,25 @@ impl<'t> Reader<'t> {
             (NodeKind::Number(value), Dialect::Kustomization) => Ok(value.to_string()),
             _ => Err((key.at, Problem::Invalid("a key must be a string; quote it".to_owned()))),
         }
+    }
+}
+
+/// The keys of a mapping so far. Few are compared one by one, since nearly every mapping has few.
+#[derive(Default)]
+struct Seen(HashMap<String, usize>);
+
+impl Seen {
+    /// As many as are compared one by one.
+    const FEW: usize = 16;
+
+    fn position(&mut self, entries: &[Entry], key: &str) -> Option<usize> {
+        if entries.len() <= Self::FEW {
+            return entries.iter().position(|entry| entry.key == key);
+        }
+        for (at, entry) in entries.iter().enumerate().skip(self.0.len()) {
+            self.0.insert(entry.key.clone(), at);
+        }
+        self.0.get(key).copied()
     }
 }
 

@@ -35,6 +35,10 @@ pub fn resolve(text: &str, dialect: Dialect) -> Result<NodeKind, NotFinite> {
 
 /// Whether a string, written plain, would be read as something else by a YAML 1.1 reader.
 pub fn is_ambiguous(text: &str) -> bool {
+    let plain_letter = |first: &u8| first.is_ascii_alphabetic() && !b"nNtTfFyYoO".contains(first);
+    if text.as_bytes().first().is_some_and(plain_letter) {
+        return false;
+    }
     !matches!(resolve(text, Dialect::Kustomization), Ok(NodeKind::String(_))) || timestamp::parse(text).is_some()
 }
 

@@ -24,6 +24,9 @@ impl Analysis {
         if text.is_empty() {
             return Self { multiline: false, plain_allowed: true, single_allowed: true, block_allowed: false };
         }
+        if is_simple(text) {
+            return Self { multiline: false, plain_allowed: true, single_allowed: true, block_allowed: true };
+        }
         let (mut indicators, mut line_breaks, mut special) =
             (text.starts_with("---") || text.starts_with("..."), false, false);
         let (mut space_break, mut break_space) = (false, false);
@@ -73,6 +76,12 @@ impl Analysis {
     }
 }
 
+/// Whether nothing in a text can mean anything to YAML, as in nearly all keys and most values.
+fn is_simple(text: &str) -> bool {
+    let simple = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'/');
+    !text.starts_with(['-', '.']) && text.bytes().all(simple)
+}
+
 /// Strings that a YAML 1.1 reader takes for something else, and base-60 numbers.
 fn is_ambiguous_for_output(text: &str) -> bool {
     is_ambiguous(text) || is_base_60(text)
@@ -81,13 +90,15 @@ fn is_ambiguous_for_output(text: &str) -> bool {
 /// `[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?`
 fn is_base_60(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if !unsigned.starts_with(|c: char| c.is_ascii_digit()) {
+        return false;
+    }
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
     let mut parts = whole.split(':');
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_');
     let first = parts.next().unwrap_or_default();
     let rest: Vec<&str> = parts.collect();
-    first.starts_with(|c: char| c.is_ascii_digit())
-        && digits(first)
+    digits(first)
         && digits(fraction)
         && !rest.is_empty()
         && rest.iter().all(|part| matches!(part.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9']))

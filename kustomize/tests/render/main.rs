@@ -5,6 +5,7 @@ mod hostile;
 mod remote;
 mod schemas;
 mod seeds;
+mod shared;
 
 use lapdev_kustomize::{
     DiskFileSystem, Error, Limits, LoadRestrictor, MemoryFileSystem, Object, Options, Problem, TreePath,
@@ -494,43 +495,4 @@ fn an_object_is_found_by_a_former_name_that_its_file_states() {
     let object = former("Bar,Foo");
     let message = failure(&[("kustomization.yaml", kustomization), ("foo.yaml", object.as_str())]);
     assert!(message.contains("foo.yaml:1:1: not a Kubernetes object: the annotations of previous names"), "{message}");
-}
-
-/// Counts how often a file is read.
-struct Counting(MemoryFileSystem, std::sync::atomic::AtomicUsize);
-
-impl lapdev_kustomize::FileSystem for Counting {
-    fn find(&self, path: &TreePath) -> std::io::Result<Option<lapdev_kustomize::Found>> {
-        self.0.find(path)
-    }
-
-    fn read(&self, path: &TreePath) -> std::io::Result<Vec<u8>> {
-        if path.as_str() == "base/q.yaml" {
-            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        }
-        self.0.read(path)
-    }
-
-    fn list(&self, path: &TreePath) -> std::io::Result<Vec<String>> {
-        self.0.list(path)
-    }
-}
-
-#[test]
-fn overlays_share_what_was_read_and_render_as_if_alone() {
-    let mut fs =
-        MemoryFileSystem::new().with("base/kustomization.yaml", "resources: [q.yaml]\n").with("base/q.yaml", QUEUE);
-    for at in 0..10 {
-        let overlay = format!("resources: [../base]\nnamePrefix: o{at}-\n{QUEUE_PATCH}");
-        fs.insert(&format!("o{at}/kustomization.yaml"), overlay);
-    }
-    let fs = Counting(fs, std::sync::atomic::AtomicUsize::new(0));
-    let renderer = lapdev_kustomize::Renderer::new(&fs, Options::default());
-    for at in 0..10 {
-        let path = TreePath::parse(&format!("o{at}")).expect("inside");
-        let shared = renderer.render(&path).expect("renders");
-        let alone = render(&fs.0, &path, &Options::default()).expect("renders");
-        assert_eq!(to_yaml(&shared), to_yaml(&alone));
-    }
-    assert_eq!(fs.1.into_inner(), 1);
 }
