@@ -89,15 +89,83 @@ pub enum Command {
 /// `lapdev render`.
 #[derive(Debug, Args)]
 pub struct Render {
-    /// A folder with a kustomization file
+    /// A folder with a kustomization file, or the address of a git repository with one:
+    /// https://HOST/OWNER/REPOSITORY//DIR?ref=REF
     #[arg(default_value = ".")]
-    pub dir: PathBuf,
+    pub dir: String,
+    /// Write to a file, or one file for each object into a folder that is there
+    #[arg(short, long, value_name = "FILE|DIR")]
+    pub output: Option<PathBuf>,
     /// Whether files outside of the folder may be read
     #[arg(long, default_value = "LoadRestrictionsRootOnly")]
     pub load_restrictor: LoadRestrictor,
     /// Add the label app.kubernetes.io/managed-by
     #[arg(long)]
     pub enable_managedby_label: bool,
+    /// The order of the objects, where the kustomization's sortOptions say nothing
+    #[arg(long, default_value = "legacy")]
+    pub reorder: Reorder,
+    /// Charts
+    #[command(flatten)]
+    pub helm: Helm,
+    /// What is for functions
+    #[command(flatten)]
+    pub functions: Functions,
+}
+
+/// Charts in kustomizations.
+#[derive(Debug, Args)]
+pub struct Helm {
+    /// Render helmCharts with the helm that is installed
+    #[arg(long)]
+    pub enable_helm: bool,
+    /// The helm to run
+    #[arg(long, default_value = "helm", value_name = "PROGRAM")]
+    pub helm_command: String,
+    /// A version of an API that charts shall find, unless the kustomization names some; may be given several times
+    #[arg(long, value_name = "VERSION")]
+    pub helm_api_versions: Vec<String>,
+    /// The version of Kubernetes that charts shall find, unless the kustomization names one
+    #[arg(long, default_value = "", value_name = "VERSION", hide_default_value = true)]
+    pub helm_kube_version: String,
+    /// Let helm explain what goes wrong
+    #[arg(long)]
+    pub helm_debug: bool,
+}
+
+/// Flags of the reference for what is not run here. They are known, so that it can be said.
+#[derive(Debug, Args)]
+pub struct Functions {
+    /// An environment variable for functions: changes nothing here
+    #[arg(short, long, hide = true)]
+    pub env: Vec<String>,
+    /// Runs functions as this user: changes nothing here
+    #[arg(long, hide = true)]
+    pub as_current_user: bool,
+    /// Gives functions a network: changes nothing here
+    #[arg(long, hide = true)]
+    pub network: bool,
+    /// Which network: changes nothing here
+    #[arg(long, hide = true)]
+    pub network_name: Option<String>,
+    /// Storage for functions: changes nothing here
+    #[arg(long, hide = true)]
+    pub mount: Vec<String>,
+    /// Runs plugins: refused
+    #[arg(long, hide = true)]
+    pub enable_alpha_plugins: bool,
+    /// Runs programs: refused
+    #[arg(long, hide = true)]
+    pub enable_exec: bool,
+}
+
+/// The order of the objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reorder {
+    /// Namespaces first, webhooks last
+    Legacy,
+    /// As in the files
+    None,
 }
 
 /// Whether files outside of the folder may be read.

@@ -217,7 +217,8 @@ fn authorization(path: PathBuf) -> Result<HeaderValue, CallError> {
     }
 }
 
-fn connector(ca_file: Option<&PathBuf>) -> Result<HttpsConnector<HttpConnector>, CallError> {
+/// Connects to HTTP and HTTPS, trusting the system's authorities and one more.
+pub fn connector(ca_file: Option<&PathBuf>) -> Result<HttpsConnector<HttpConnector>, CallError> {
     let refuse = |path: &PathBuf, message: String| CallError::Authority { path: path.clone(), message };
     let mut roots = rustls::RootCertStore::empty();
     // A system without certificates is no reason to fail: --ca-file may be all that is needed, or plain HTTP.

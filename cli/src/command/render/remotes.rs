@@ -1,0 +1,54 @@
+//! What the renderer asks for from outside of its tree, answered by git and the web. A runtime is made when the first
+//! thing is asked for: most renderings need none.
+
+use super::{
+    cache::Cache,
+    git::{self, GitError},
+    web,
+};
+use lapdev_kustomize::{DiskFileSystem, FileSystem, RemoteError, Remotes, Repository};
+use std::{path::PathBuf, time::Duration};
+use tokio::runtime::{Builder, Runtime};
+
+/// Fetches.
+#[derive(Debug)]
+pub struct Fetch {
+    /// The cache, if not the user's.
+    pub cache: Option<PathBuf>,
+    /// How long a file may take.
+    pub patience: Duration,
+}
+
+impl Default for Fetch {
+    fn default() -> Self {
+        Self { cache: None, patience: web::PATIENCE }
+    }
+}
+
+impl Fetch {
+    /// The files of a repository at its ref.
+    pub fn tree(&self, repository: &Repository) -> Result<DiskFileSystem, RemoteError> {
+        let (kind, name) = ("repositories", repository.url.as_str());
+        let cache = match &self.cache {
+            Some(root) => Cache::below(root, kind, name),
+            None => Cache::of(kind, name),
+        };
+        let cache = cache.map_err(GitError::Cache)?;
+        Ok(runtime()?.block_on(git::fetch(repository, &cache))?)
+    }
+}
+
+impl Remotes for Fetch {
+    fn repository(&self, repository: &Repository) -> Result<Box<dyn FileSystem>, RemoteError> {
+        Ok(Box::new(self.tree(repository)?))
+    }
+
+    fn file(&self, url: &str, limit: usize) -> Result<Vec<u8>, RemoteError> {
+        Ok(runtime()?.block_on(web::fetch(url, limit, self.patience))?)
+    }
+}
+
+/// One thread, which waits for one thing.
+pub fn runtime() -> Result<Runtime, RemoteError> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
