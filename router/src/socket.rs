@@ -1,5 +1,6 @@
 //! What every connection does with its socket. Reads and writes are tried before they are waited for, and a wait for the
-//! other side is bounded wherever it holds memory.
+//! other side is bounded wherever it holds memory. Each read is one of the few that a task has until it is another one's turn
+//! (tokio's budget, which tried reads would not know of): who always has more to send holds no worker.
 
 use crate::{
     buffer::Buffer,
@@ -10,6 +11,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     io::Interest,
     net::TcpStream,
+    task::coop,
     time::{Instant, timeout, timeout_at},
 };
 
@@ -49,6 +51,7 @@ pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 /// # Errors
 /// If the connection broke.
 pub async fn fill(stream: &TcpStream, buffer: &mut Buffer) -> io::Result<usize> {
+    coop::consume_budget().await;
     loop {
         match read(stream, buffer) {
             Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
@@ -65,6 +68,7 @@ pub async fn fill(stream: &TcpStream, buffer: &mut Buffer) -> io::Result<usize> 
 /// # Errors
 /// [`io::ErrorKind::TimedOut`]; or if the connection broke.
 pub async fn fill_until(stream: &TcpStream, buffer: &mut Buffer, deadline: Instant) -> io::Result<usize> {
+    coop::consume_budget().await;
     match read(stream, buffer) {
         Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
             timeout_at(deadline, fill(stream, buffer)).await.map_err(|_| io::ErrorKind::TimedOut)?
@@ -173,4 +177,43 @@ pub async fn linger(stream: TcpStream) {
     };
     // Time is up: so be it.
     let _ = timeout(LINGER, drain).await;
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use tokio::{
+        io::AsyncWriteExt,
+        net::TcpListener,
+        task::{consume_budget, yield_now},
+    };
+
+    /// Both ends of a connection.
+    pub(crate) async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let address = listener.local_addr().expect("it is bound");
+        let (one, other) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (one.expect("it connects"), other.expect("it accepts").0)
+    }
+
+    /// Uses up what this task has until it is another one's turn.
+    pub(crate) async fn use_up_the_turn() {
+        while coop::has_budget_remaining() {
+            consume_budget().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_read_much_gives_others_their_turn_although_there_is_more() {
+        let ((mut sender, receiver), mut buffer) = (pair().await, Buffer::default());
+        sender.write_all(b"more").await.expect("it is open");
+        receiver.readable().await.expect("it is open");
+        use_up_the_turn().await;
+        let later = Instant::now() + CONNECT;
+        assert!(fill(&receiver, &mut buffer).now_or_never().is_none());
+        assert!(fill_until(&receiver, &mut buffer, later).now_or_never().is_none());
+        yield_now().await;
+        assert_eq!(fill(&receiver, &mut buffer).now_or_never().expect("its turn").expect("it is open"), 4);
+    }
 }

@@ -30,24 +30,14 @@ async fn pump(from: &TcpStream, to: &TcpStream, first: Option<Buffer>, moved: &m
         *moved += first.len() as u64;
         write(from, to, first.bytes()).await?;
     }
-    loop {
-        from.readable().await?;
-        let mut buffer = Buffer::default();
-        loop {
-            match from.try_read(buffer.space()) {
-                Ok(0) => {
-                    socket::shut(to);
-                    return Ok(());
-                }
-                Ok(count) => buffer.received(count),
-                Err(why) if why.kind() == io::ErrorKind::WouldBlock => break,
-                Err(why) => return Err(why),
-            }
-            *moved += buffer.len() as u64;
-            write(from, to, buffer.bytes()).await?;
-            buffer.clear();
-        }
+    let mut buffer = Buffer::default();
+    while socket::fill(from, &mut buffer).await? > 0 {
+        *moved += buffer.len() as u64;
+        write(from, to, buffer.bytes()).await?;
+        buffer.clear();
     }
+    socket::shut(to);
+    Ok(())
 }
 
 /// Waits for a receiver as long as the sender does.

@@ -14,6 +14,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
+    task::coop,
 };
 
 /// The library's end of the connection.
@@ -90,11 +91,13 @@ impl AsyncRead for Pipe {
             }
             return Poll::Ready(Ok(()));
         }
+        let turn = ready!(coop::poll_proceed(cx));
         loop {
             let unfilled = into.initialize_unfilled();
             match self.shared.stream.try_read(unfilled) {
                 Ok(count) => {
                     into.advance(count);
+                    turn.made_progress();
                     return Poll::Ready(Ok(()));
                 }
                 Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
@@ -144,5 +147,28 @@ impl AsyncWrite for Pipe {
         ready!(self.shared.send(cx))?;
         crate::socket::shut(&self.shared.stream);
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::tests::{pair, use_up_the_turn};
+    use futures_util::FutureExt;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        task::yield_now,
+    };
+
+    #[tokio::test]
+    async fn a_connection_that_has_read_much_gives_others_their_turn_although_there_is_more() {
+        let (mut sender, receiver) = pair().await;
+        sender.write_all(b"more").await.expect("it is open");
+        receiver.readable().await.expect("it is open");
+        let ((mut pipe, _flush), mut bytes) = (Pipe::new(receiver, None), [0; 8]);
+        use_up_the_turn().await;
+        assert!(pipe.read(&mut bytes).now_or_never().is_none());
+        yield_now().await;
+        assert_eq!(pipe.read(&mut bytes).now_or_never().expect("its turn").expect("it is open"), 4);
     }
 }
