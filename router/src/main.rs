@@ -13,6 +13,9 @@ use tracing_subscriber::EnvFilter;
 const USAGE: u8 = 2;
 /// What is needed could not be had.
 const FAILED: u8 = 3;
+/// What is logged unless `LAPDEV_LOG` says otherwise: a watch that fails says so itself, and its client would say each
+/// attempt as an error.
+const LOG: &str = "info,kube_client=off";
 
 fn main() -> ExitCode {
     if let Some("--version" | "-V") = std::env::args().nth(1).as_deref() {
@@ -67,7 +70,7 @@ async fn stop_on_signal(stop: CancellationToken) {
 }
 
 fn log() {
-    let filter = EnvFilter::try_from_env("LAPDEV_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("LAPDEV_LOG").unwrap_or_else(|_| EnvFilter::new(LOG));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() { builder.init() } else { builder.json().init() }
 }
