@@ -21,6 +21,7 @@ use tokio::process::Command;
 
 /// The largest file, packed or not, that is written while fetching.
 const MAX_FILE: u64 = 1 << 30;
+const SUBMODULES: [&str; 5] = ["submodule", "-q", "update", "--init", "--recursive"];
 
 /// A repository that could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +90,7 @@ impl<'c> Checkout<'c> {
         if self.repository.submodules && self.folder.path().join(".gitmodules").is_file() {
             // Their addresses may be relative to this one.
             self.git(&["remote", "add", "origin", url]).await?;
-            self.git(&["submodule", "-q", "update", "--init", "--recursive"]).await?;
+            self.git(&SUBMODULES).await?;
         }
         fs::remove_dir_all(self.folder.path().join(".git")).map_err(GitError::Cache)?;
         self.cache.keep(self.folder.path(), &name).map_err(GitError::Cache)
@@ -120,7 +121,12 @@ fn command(folder: &Path, url: &str, arguments: &[&str]) -> Command {
         command.env_remove(inherited);
     }
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_ASKPASS", "true").env("SSH_ASKPASS", "true");
-    command.env("GIT_ALLOW_PROTOCOL", "https:http:ssh:file").env("GIT_LFS_SKIP_SMUDGE", "1").env("LC_ALL", "C");
+    // The user may name a repository of this disk; a repository may not, or it would show what the user alone may read.
+    let disk = if arguments == SUBMODULES { "" } else { ":file" };
+    command
+        .env("GIT_ALLOW_PROTOCOL", format!("https:http:ssh{disk}"))
+        .env("GIT_LFS_SKIP_SMUDGE", "1")
+        .env("LC_ALL", "C");
     let over_http = ["http://", "https://", "file://"].iter().any(|scheme| url.starts_with(scheme));
     if !over_http && ["GIT_SSH", "GIT_SSH_COMMAND"].iter().all(|name| env::var_os(name).is_none()) {
         command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");

@@ -126,3 +126,59 @@ pub fn limited(program: &OsStr, file_bytes: u64) -> Command {
     command.args([OsStr::new("-c"), OsStr::new(&script), program]);
     command
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, path::Path};
+
+    fn sh(script: &str, folder: &Path) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).current_dir(folder);
+        command
+    }
+
+    /// Whether a process is gone, or only waits for its parent to hear of it.
+    fn is_over(id: &str) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        stat.rsplit(')').next().is_none_or(|rest| matches!(rest.split_whitespace().next(), None | Some("Z" | "X")))
+    }
+
+    #[tokio::test]
+    async fn what_is_late_ends_with_all_that_it_started() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = "sleep 1000 & echo $! > child; wait";
+        let ended = run(sh(script, folder.path()), "slow", Duration::from_millis(1500)).await;
+        let error = ended.expect_err("it does not end by itself").to_string();
+        assert_eq!(error, "slow did not end within 1.5s");
+        let child = fs::read_to_string(folder.path().join("child")).expect("it was started");
+        while !is_over(child.trim()) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_prints_without_end_is_ended() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ended = run(sh("yes", folder.path()), "yes", Duration::from_secs(60)).await;
+        assert!(matches!(ended, Err(ProcessError::TooMuch { .. })), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn no_file_outgrows_its_limit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (bytes, fits) in [(1000, true), (3000, false)] {
+            let mut command = limited(OsStr::new("sh"), 2048);
+            command.args(["-c", &format!("head -c {bytes} /dev/zero > file")]).current_dir(folder.path());
+            assert_eq!(run(command, "sh", Duration::from_secs(60)).await.is_ok(), fits, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn last_words_are_one_line_and_not_many() {
+        assert_eq!(last_words(b" a\n\n\x1b[1mb \n").as_deref(), Some("a;  [1mb"));
+        assert_eq!(last_words(b"\n"), None);
+        let long = last_words("ä".repeat(5000).as_bytes()).expect("words");
+        assert_eq!(long.chars().count(), MAX_TOLD + 2);
+    }
+}
