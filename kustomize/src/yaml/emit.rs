@@ -1,7 +1,7 @@
 //! Values to YAML text, byte for byte as go-yaml's older generation writes them: the style of a
 //! scalar, folding at 80 columns, sequences not indented, keys in natural order.
 
-use super::order::natural;
+use super::order;
 use super::style::{Analysis, Style, is_break, is_printable};
 use serde_json::{Number, Value};
 
@@ -66,7 +66,7 @@ impl Emitter<'_> {
     fn mapping(&mut self, value: &Value, indent: usize, inline: bool) {
         let Value::Object(map) = value else { return };
         let mut entries: Vec<(&String, &Value)> = map.iter().collect();
-        entries.sort_by(|a, b| natural(a.0, b.0));
+        order::sort(&mut entries);
         for (index, (key, value)) in entries.into_iter().enumerate() {
             if index > 0 || !inline {
                 self.indent(indent);
