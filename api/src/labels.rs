@@ -29,6 +29,10 @@ pub const ROUTER: &str = "lapdev.dev/router";
 /// Annotation on a routed Service: [`crate::route::RoutedService`] as JSON.
 pub const ROUTED: &str = "lapdev.dev/routed";
 
+/// Annotation on the routing table's ConfigMap: the SHA-256 digest of the token by which routers know their agent, on
+/// [`crate::route::ADMIN_PORT`].
+pub const ROUTER_TOKEN: &str = "lapdev.dev/router-token-sha256";
+
 /// Annotation on the routers' Deployment, for the routing table: `true` where answers say which version gave them.
 pub const SERVED_BY: &str = "lapdev.dev/served-by";
 

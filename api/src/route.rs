@@ -30,7 +30,9 @@ pub const ERROR: &str = "x-lapdev-error";
 /// With 503 and `Retry-After`: the version that should answer has no ready endpoint, and the hold is over.
 pub const NOT_READY: &str = "not-ready";
 
-/// Paths of a router's own server on [`ADMIN_PORT`].
+/// Paths of a router's own server on [`ADMIN_PORT`]. [`TABLE`](admin::TABLE), [`COUNTERS`](admin::COUNTERS) and
+/// [`PROBE`](admin::PROBE) are for the agent alone, which says `authorization: Bearer TOKEN` once the table's ConfigMap has
+/// [`crate::labels::ROUTER_TOKEN`]; others get 401.
 pub mod admin {
     /// `GET`: 200 while the process lives.
     pub const ALIVE: &str = "/livez";

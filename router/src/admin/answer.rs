@@ -3,10 +3,13 @@
 use super::{COUNTERS_FRESH, Shared, State};
 use crate::count::counters;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use lapdev_api::route::{Probe, TableInForce, admin};
+use lapdev_api::{
+    digest::Digest,
+    route::{Probe, TableInForce, admin},
+};
 use std::{convert::Infallible, sync::PoisonError, time::Instant};
 
 /// A `PUT /probe` is smaller.
@@ -17,6 +20,12 @@ type Answer = Response<Full<Bytes>>;
 pub(super) async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Infallible> {
     let state = &shared.state;
     let path = request.uri().path().to_owned();
+    if matches!(path.as_str(), admin::TABLE | admin::COUNTERS | admin::PROBE) && !is_agent(request.headers(), state) {
+        return Ok(text(
+            StatusCode::UNAUTHORIZED,
+            "only this cluster's agent may ask that: /metrics is for everybody\n",
+        ));
+    }
     Ok(match (request.method(), path.as_str()) {
         (&Method::PUT, admin::PROBE) => arm(request.into_body(), state).await,
         (&Method::GET, admin::ALIVE) => text(StatusCode::OK, "alive\n"),
@@ -30,6 +39,14 @@ pub(super) async fn answer(request: Request<Incoming>, shared: &Shared) -> Resul
         }
         _ => text(StatusCode::NOT_FOUND, "lapdev-router has no such path\n"),
     })
+}
+
+/// Whether whoever asks has the agent's token. An agent that made none known may ask without.
+fn is_agent(headers: &HeaderMap, state: &State) -> bool {
+    let Some(known) = state.snapshots.borrow().token.clone() else { return true };
+    let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    // Digests are compared, so how long that takes tells nothing of the token.
+    said.is_some_and(|token| Digest::of(token.as_bytes()).to_string() == *known)
 }
 
 fn ready(state: &State) -> Answer {

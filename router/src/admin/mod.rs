@@ -3,11 +3,10 @@
 //!
 //! Any pod that the network lets reach it may ask, so it is built for strangers. Each connection carries one request, at
 //! most a small one, for a few seconds; an address has few connections, and when all are taken the oldest gives way, so
-//! that one stranger cannot keep the kubelet out. What strangers can learn is the names of services, living keys, how many
-//! requests there were, and of a probe's requests method and path without the query; headers and bodies are never kept. By
-//! `PUT /probe` they can replace a probe, so that `lapdev trace` finds less, and have requests noted: that is bounded in
-//! number and time, and slows requests by a lock while it lasts. A NetworkPolicy that lets only the agent reach this port
-//! takes that away as well; the kubelet's probes are let through by every one.
+//! that one stranger cannot keep the kubelet out. What strangers learn is whether the router lives and is ready, and what
+//! `/metrics` says of it. The rest (living keys, services, the requests of a probe, and to arm one) is for the agent alone:
+//! the routing table's ConfigMap, which only the agent may write, has the digest of its token. Headers and bodies of a
+//! probe's requests are never kept.
 
 mod answer;
 mod connections;

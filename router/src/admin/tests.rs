@@ -90,6 +90,41 @@ async fn it_is_ready_when_it_knows_all_and_listens_everywhere_and_does_not_end()
 }
 
 #[tokio::test]
+async fn without_the_agents_token_a_stranger_learns_no_key_and_cannot_break_a_probe() {
+    let router = start().await;
+    let mut index = Index::default();
+    index.set_token(Some(&lapdev_api::digest::Digest::of(b"secret").to_string()));
+    router.snapshots.send_replace(Arc::new(index.changed().expect("it is new")));
+    let probe = Probe {
+        trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        key: "x-abc234".parse().expect("legal"),
+        seconds: 30,
+    };
+    let probe = serde_json::to_string(&probe).expect("it can be written");
+    let ask = async |start: &str, token: &str, body: &str| {
+        let (at, length) = (router.at, body.len());
+        let head = format!("{start} HTTP/1.1\r\nhost: x\r\n{token}content-length: {length}\r\n\r\n{body}");
+        send(at, head.as_bytes()).await.0
+    };
+    for wrong in ["", "authorization: Bearer guess\r\n", "authorization: secret\r\n", "authorization: Bearer \r\n"] {
+        for path in ["/table", "/counters", "/probe"] {
+            assert_eq!(ask(&format!("GET {path}"), wrong, "").await, 401, "{path} with {wrong:?}");
+        }
+        assert_eq!(ask("PUT /probe", wrong, &probe).await, 401, "{wrong:?}");
+        assert!(router.probes.active().is_none());
+        for open in ["/livez", "/metrics"] {
+            assert_eq!(ask(&format!("GET {open}"), wrong, "").await, 200, "{open}");
+        }
+    }
+    let right = "authorization: Bearer secret\r\n";
+    for path in ["/table", "/counters", "/probe"] {
+        assert_eq!(ask(&format!("GET {path}"), right, "").await, 200, "{path}");
+    }
+    assert_eq!(ask("PUT /probe", right, &probe).await, 204);
+    assert!(router.probes.active().is_some());
+}
+
+#[tokio::test]
 async fn counters_probes_and_metrics_can_be_read() {
     let router = start().await;
     let snapshot = Arc::new(snapshot());

@@ -38,6 +38,7 @@ pub struct Index {
     served_by: bool,
     hold: Duration,
     version: Option<Arc<str>>,
+    token: Option<Arc<str>>,
     listeners: Arc<HashMap<u16, Arc<RoutedTarget>>>,
     baselines: Vec<Option<Arc<Pool>>>,
     branches: Branches,
@@ -69,6 +70,7 @@ impl Index {
             served_by: self.served_by,
             hold: self.hold,
             resource_version: self.version.clone(),
+            token: self.token.clone(),
             complete: self.listed && self.version.is_some(),
             listeners: self.listeners.clone(),
             baselines: self.baselines.clone(),
@@ -123,6 +125,14 @@ impl Index {
             if !self.branches.get(key.as_str()).is_some_and(|of| of.pools.iter().map(|(id, _)| id).eq(&ids)) {
                 self.open(key, services);
             }
+        }
+    }
+
+    /// The digest of the token by which the agent is known; none: it is not known by any.
+    pub fn set_token(&mut self, digest: Option<&str>) {
+        if self.token.as_deref() != digest {
+            self.token = digest.map(Into::into);
+            self.changed = true;
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub hold: Duration,
     /// The ConfigMap's `resourceVersion`; none before the first.
     pub resource_version: Option<Arc<str>>,
+    /// The digest of the agent's token, as [`lapdev_api::labels::ROUTER_TOKEN`] has it.
+    pub token: Option<Arc<str>>,
     /// Whether a table and every EndpointSlice were read.
     pub complete: bool,
     pub(super) listeners: Arc<HashMap<u16, Arc<RoutedTarget>>>,

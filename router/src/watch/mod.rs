@@ -15,7 +15,10 @@ use crate::{
 use follow::{Source, follow};
 use k8s_openapi::api::{core::v1::ConfigMap, discovery::v1::EndpointSlice};
 use kube::{Api, Client, runtime::watcher};
-use lapdev_api::route::{TABLE_KEY, TABLE_NAME};
+use lapdev_api::{
+    labels::ROUTER_TOKEN,
+    route::{TABLE_KEY, TABLE_NAME},
+};
 use std::sync::Arc;
 use tokio::{
     sync::{mpsc, watch},
@@ -34,10 +37,11 @@ const WATCH_SECONDS: u32 = 120;
 /// What a watch saw.
 #[derive(Debug)]
 enum Change {
-    /// The table as it is written, and its ConfigMap's `resourceVersion`.
+    /// The table as it is written, its ConfigMap's `resourceVersion`, and by what the agent is known.
     Table {
         version: String,
         text: Option<String>,
+        token: Option<String>,
     },
     /// There is no ConfigMap.
     NoTable,
@@ -100,7 +104,10 @@ impl Keeper {
 
     fn take_in(&mut self, change: Change) {
         match change {
-            Change::Table { version, text } => self.take_table(&version, text.as_deref()),
+            Change::Table { version, text, token } => {
+                self.index.set_token(token.as_deref());
+                self.take_table(&version, text.as_deref());
+            }
             Change::NoTable => tracing::warn!(
                 "ConfigMap {TABLE_NAME} does not exist; its last content stays in force until the agent writes it"
             ),
@@ -172,7 +179,8 @@ impl Source for Table {
                 self.listed = true;
                 let version = map.metadata.resource_version.unwrap_or_default();
                 let text = map.data.and_then(|mut data| data.remove(TABLE_KEY));
-                Some(Change::Table { version, text })
+                let token = map.metadata.annotations.and_then(|mut all| all.remove(ROUTER_TOKEN));
+                Some(Change::Table { version, text, token })
             }
             watcher::Event::Delete(_) => Some(Change::NoTable),
         }

@@ -36,7 +36,7 @@ impl Running {
 }
 
 fn table(version: &str, text: &str) -> Change {
-    Change::Table { version: version.to_owned(), text: Some(text.to_owned()) }
+    Change::Table { version: version.to_owned(), text: Some(text.to_owned()), token: None }
 }
 
 fn slice(name: &str, service: &str, address: &str) -> EndpointSlice {
@@ -59,12 +59,21 @@ async fn a_table_that_is_broken_or_gone_leaves_the_last_good_one_in_force() {
     for bad in ["", "[]", "{}", twice.as_str()] {
         router.say(table("2", bad)).await;
     }
-    router.say(Change::Table { version: "2".to_owned(), text: None }).await;
+    router.say(Change::Table { version: "2".to_owned(), text: None, token: None }).await;
     router.say(Change::NoTable).await;
     drop(router.tell);
     router.task.await.expect("it ends with its watches");
     assert!(Arc::ptr_eq(&good, &router.snapshots.borrow()), "nothing else was published");
     assert_eq!(router.metrics.table_refused.get(), 5);
+}
+
+#[tokio::test]
+async fn by_a_table_that_is_refused_the_agent_is_known_all_the_same() {
+    let mut router = start();
+    router.say(table("1", GOOD)).await;
+    router.say(Change::Table { version: "2".to_owned(), text: None, token: Some("digest".to_owned()) }).await;
+    let known = router.until(|snapshot| snapshot.token.is_some()).await;
+    assert_eq!((known.token.as_deref(), known.resource_version.as_deref()), (Some("digest"), Some("1")));
 }
 
 #[tokio::test(start_paused = true)]
