@@ -2,7 +2,7 @@
 
 use lapdev_agent::{
     run::run,
-    settings::{Settings, VARIABLES},
+    settings::{LOG, Settings, VARIABLES},
     watchdog::{self, Vitals},
 };
 use std::{
@@ -80,7 +80,7 @@ async fn stop_on_signal(stop: CancellationToken) {
 /// To stderr: for people on a terminal, as JSON for anything else.
 fn log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         logs.with_ansi(std::env::var_os("NO_COLOR").is_none()).init();

@@ -131,6 +131,16 @@ impl Marks {
         Self { control_plane: bundle.control_plane.clone(), uid: bundle.environment.uid.clone() }
     }
 
+    /// The marks that an object carries; none when it carries none of ours.
+    #[must_use]
+    pub fn read(metadata: &ObjectMeta) -> Option<Self> {
+        let read = |key: &str| label(metadata, key);
+        Some(Self {
+            control_plane: read(labels::CONTROL_PLANE)?.parse().ok()?,
+            uid: read(labels::ENVIRONMENT)?.parse().ok()?,
+        })
+    }
+
     /// Whose an object with this metadata is.
     #[must_use]
     pub fn standing(&self, metadata: &ObjectMeta) -> Standing {

@@ -5,6 +5,7 @@ use crate::{
     core::{Core, Memory},
     lease::{Keeper, Term},
     policy,
+    routes::AdminKey,
     settings::Settings,
     tunnel::{self, Outbox, TunnelSettings, TunnelState},
     watchdog::Vitals,
@@ -96,7 +97,8 @@ async fn work(
 ) -> Result<(), CallError> {
     let outbox = Outbox::default();
     let memory: Arc<dyn Memory> = Arc::new(keeper.clone());
-    let started = Core::start(api.clone(), memory, settings.role.clone(), outbox.clone());
+    let key = admin_key(settings);
+    let started = Core::start(api.clone(), memory, settings.role.clone(), key, outbox.clone());
     let core = tokio::select! {
         core = started => core.inspect_err(|_| ended.cancel())?,
         () = ended.cancelled() => return Ok(()),
@@ -113,6 +115,15 @@ async fn work(
     drop(epoch);
     while tasks.join_next().await.is_some() {}
     Ok(())
+}
+
+/// By what routers know this agent: it follows from the cluster's token, so that a restart changes nothing.
+fn admin_key(settings: &Settings) -> AdminKey {
+    match std::fs::read_to_string(&settings.token_file) {
+        Ok(token) if !token.trim().is_empty() => AdminKey::from_secret(token.trim().as_bytes()),
+        // Without it there is no session either, which says so; what is held goes on.
+        _ => AdminKey::random(),
+    }
 }
 
 /// The file of further certificates, if it is there: the chart names it whether or not its Secret has one.

@@ -16,7 +16,11 @@ pub const VARIABLES: &str = "\
   LAPDEV_REQUIRE_POLICY    true: begin only when the admission policy of the chart is active
   KUBECONFIG               outside a cluster: how to reach its API server
   HTTPS_PROXY, NO_PROXY    how to reach the control plane
-  RUST_LOG                 what to log [info]";
+  RUST_LOG                 what to log [info,kube_client=off]";
+
+/// What is logged unless `RUST_LOG` says otherwise. What fails between the agent and the API server is logged where it matters;
+/// the client would say each attempt as an error.
+pub const LOG: &str = "info,kube_client=off";
 
 /// Everything that the agent must be told.
 #[derive(Debug, Clone)]

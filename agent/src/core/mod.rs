@@ -4,6 +4,7 @@
 //! One look at an environment is a pass: it compares what is held with what the watches saw, does what differs, and
 //! reports. A pass over an environment that is as it should be asks the API server nothing.
 
+mod behind;
 mod bundle;
 mod converge;
 mod end;
@@ -30,6 +31,7 @@ use crate::{
     object::{GroupKind, ObjectId},
     observe::{Index, Watches},
     registry::Registry,
+    routes::AdminKey,
     tunnel::Outbox,
 };
 use converge::ParentState;
@@ -75,6 +77,7 @@ pub struct Core {
     api: ApiServer,
     memory: Arc<dyn Memory>,
     grant: Grant,
+    admin_key: AdminKey,
     kubernetes: String,
     outbox: Outbox,
     index: Arc<Index>,
@@ -88,8 +91,8 @@ pub struct Core {
     previews: preview::Addresses,
     tables: table::Tables,
     traffic: traffic::Published,
-    /// Held by the one probe that is under way.
-    tracing: tokio::sync::Mutex<()>,
+    behind: behind::Behind,
+    probing: trace::Probing,
     /// Why the newest bundle of an environment was refused, until another one is accepted.
     refused: Mutex<BTreeMap<Uid, String>>,
     /// What was last said of each environment.
@@ -141,6 +144,7 @@ impl Core {
         api: ApiServer,
         memory: Arc<dyn Memory>,
         role: String,
+        admin_key: AdminKey,
         outbox: Outbox,
     ) -> Result<Arc<Self>, CallError> {
         let kubernetes = api.version().await?;
@@ -152,6 +156,7 @@ impl Core {
             api,
             memory,
             grant,
+            admin_key,
             kubernetes,
             outbox,
             index,
@@ -164,7 +169,8 @@ impl Core {
             previews: preview::Addresses::default(),
             tables: table::Tables::default(),
             traffic: traffic::Published::default(),
-            tracing: tokio::sync::Mutex::default(),
+            behind: behind::Behind::default(),
+            probing: trace::Probing::default(),
             refused: Mutex::default(),
             said: Mutex::default(),
             rewatch: tokio::sync::Notify::new(),
@@ -189,7 +195,7 @@ impl Core {
             async move { core.rewatcher(&stop).await }
         });
         let (core, stop) = (self.clone(), stop.clone());
-        workers.spawn(async move { core.count_traffic(&stop).await });
+        workers.spawn(async move { core.ask_routers(&stop).await });
         self.refresh_watches_soon();
         while let Some(ended) = workers.join_next().await {
             if let Err(error) = ended {

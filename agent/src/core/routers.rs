@@ -1,10 +1,13 @@
 //! The routers of a namespace: which are ready, which ports they listen on, and whether they follow the table.
 
-use super::Core;
+use super::{Core, behind::follows};
 use crate::{
     object::label,
     observe::Observed,
-    routes::admin::{self, AdminError, Router},
+    routes::{
+        Token,
+        admin::{self, AdminError, Router},
+    },
 };
 use lapdev_api::{
     labels,
@@ -27,6 +30,8 @@ const FOLLOW: Duration = Duration::from_secs(5);
 pub(super) struct Listening {
     /// The ports on which every router that answered listens; none where no router answered.
     ports: Option<BTreeSet<u16>>,
+    /// Whether some of them still route by an older table.
+    behind: bool,
     /// Why some did not answer.
     silent: Vec<AdminError>,
 }
@@ -35,6 +40,9 @@ impl Listening {
     /// Why a Service cannot be switched to these ports yet; none when it can.
     pub(super) fn lacks(&self, wanted: &BTreeSet<u16>) -> Option<String> {
         match (&self.ports, self.silent.first()) {
+            (Some(ports), _) if wanted.is_subset(ports) && self.behind => {
+                Some("the routers do not go by the newest table yet".to_owned())
+            }
             (Some(ports), _) if wanted.is_subset(ports) => None,
             (Some(_), _) => Some("the routers do not listen for it yet".to_owned()),
             (None, Some(error)) => Some(error_chain(error)),
@@ -47,17 +55,19 @@ impl Core {
     /// The routers whose pods are ready, as the watches saw them.
     pub(super) fn ready_routers(&self, namespace: &Namespace) -> Vec<Router> {
         let pods = self.index.of_kind("", "Pod", namespace.as_str());
-        pods.iter().filter_map(|(id, pod)| ready_router(&id.name, pod)).collect()
+        let token = self.admin_key.token(namespace);
+        pods.iter().filter_map(|(id, pod)| ready_router(&id.name, pod, &token)).collect()
     }
 
     /// Asks the ready routers on which ports they listen.
     pub(super) async fn listening(&self, namespace: &Namespace) -> Listening {
-        let routers = self.ready_routers(namespace);
-        let mut listening = Listening { ports: None, silent: Vec::new() };
+        let (routers, version) = (self.ready_routers(namespace), self.table_version(namespace));
+        let mut listening = Listening { ports: None, behind: false, silent: Vec::new() };
         for answer in tables(&routers).await {
             match answer {
-                Ok(TableInForce { listening: ports, .. }) => {
-                    let all = listening.ports.take().map_or(ports.clone(), |all| &all & &ports);
+                Ok(table) => {
+                    listening.behind |= version.as_ref().is_some_and(|version| !follows(&table, version));
+                    let all = listening.ports.take().map_or(table.listening.clone(), |all| &all & &table.listening);
                     listening.ports = Some(all);
                 }
                 Err(error) => listening.silent.push(error),
@@ -105,33 +115,24 @@ impl Core {
     }
 }
 
-async fn tables(routers: &[Router]) -> Vec<Result<TableInForce, AdminError>> {
+pub(super) async fn tables(routers: &[Router]) -> Vec<Result<TableInForce, AdminError>> {
     admin::all(routers, |router| admin::get(router, route::admin::TABLE)).await
 }
 
-/// Resource versions of one kind are ordered.
-fn follows(table: &TableInForce, version: &str) -> bool {
-    let number = |text: &str| text.parse::<u64>().ok();
-    match table.resource_version.as_deref() {
-        Some(in_force) if in_force == version => true,
-        Some(in_force) => number(in_force).zip(number(version)).is_some_and(|(in_force, wanted)| in_force > wanted),
-        None => false,
-    }
-}
-
-fn ready_router(name: &str, pod: &Observed) -> Option<Router> {
+fn ready_router(name: &str, pod: &Observed, token: &Token) -> Option<Router> {
     if label(&pod.metadata, labels::ROUTER) != Some("true") || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
     let conditions = pod.rest.pointer("/status/conditions").and_then(Value::as_array)?;
     let ready = conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
     let ip = pod.rest.pointer("/status/podIP").and_then(Value::as_str)?.parse().ok()?;
-    ready.then(|| Router { pod: name.to_owned(), ip })
+    ready.then(|| Router { pod: name.to_owned(), ip, token: token.clone() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routes::AdminKey;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     use serde_json::json;
 
@@ -144,19 +145,13 @@ mod tests {
 
     #[test]
     fn a_ready_pod_with_the_label_is_a_router() {
-        let router = Router { pod: "a".into(), ip: [10, 0, 0, 7].into() };
-        assert_eq!(ready_router("a", &pod("true", "True")), Some(router));
-        assert_eq!(ready_router("a", &pod("true", "False")), None);
-        assert_eq!(ready_router("a", &pod("no", "True")), None);
-        assert_eq!(ready_router("a", &Observed::new(pod("true", "True").metadata, Value::Null)), None);
-    }
-
-    #[test]
-    fn a_router_follows_with_that_table_or_a_newer_one() {
-        let follows = |in_force: Option<&str>| {
-            follows(&TableInForce { resource_version: in_force.map(Into::into), listening: BTreeSet::new() }, "10")
-        };
-        assert!(follows(Some("10")) && follows(Some("11")) && !follows(Some("9")) && !follows(None));
+        let token = AdminKey::from_secret(b"x").token(&"shop".parse().expect("legal"));
+        let ready_router = |pod: &Observed| ready_router("a", pod, &token);
+        let router = Router { pod: "a".into(), ip: [10, 0, 0, 7].into(), token: token.clone() };
+        assert_eq!(ready_router(&pod("true", "True")), Some(router));
+        assert_eq!(ready_router(&pod("true", "False")), None);
+        assert_eq!(ready_router(&pod("no", "True")), None);
+        assert_eq!(ready_router(&Observed::new(pod("true", "True").metadata, Value::Null)), None);
     }
 
     #[test]
@@ -164,11 +159,13 @@ mod tests {
         let silent = || AdminError::Timeout { pod: "b".into() };
         let say = |ports: Option<&[u16]>, silent: Vec<AdminError>| {
             let ports = ports.map(|ports| ports.iter().copied().collect());
-            Listening { ports, silent }.lacks(&BTreeSet::from([1, 2]))
+            Listening { ports, behind: false, silent }.lacks(&BTreeSet::from([1, 2]))
         };
         assert_eq!(say(Some(&[1, 2, 3]), vec![silent()]), None, "a node that hangs does not stop it");
         assert_eq!(say(Some(&[1]), vec![]).as_deref(), Some("the routers do not listen for it yet"));
         assert_eq!(say(None, vec![]).as_deref(), Some("no router is ready"));
         assert!(say(None, vec![silent()]).expect("waits").contains("router b did not answer"));
+        let older = Listening { ports: Some(BTreeSet::from([1])), behind: true, silent: vec![] };
+        assert!(older.lacks(&BTreeSet::from([1])).is_some(), "by an older one it may be another Service's port");
     }
 }

@@ -19,6 +19,7 @@ use crate::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::GroupVersionKind;
 use lapdev_api::{
+    key::EnvironmentKey,
     labels,
     name::{Namespace, Uid},
     route::{RoutingTable, TABLE_NAME},
@@ -37,7 +38,11 @@ impl Core {
         for other in table.state().take(&held.identity.uid, contribution)? {
             self.queue.add(&other);
         }
-        self.write_table(&held.namespace, &table, work).await
+        let is_base_known = table.state().all.base.is_some();
+        match held.identity.branch.as_ref().filter(|_| held.end.is_some() && !is_base_known) {
+            Some(branch) => self.strike(&held.namespace, &table, &branch.key).await,
+            None => self.write_table(&held.namespace, &table, work).await,
+        }
     }
 
     /// The ConfigMap's resource version, once this agent wrote or read one.
@@ -119,12 +124,18 @@ impl Core {
                 None => Ok(()),
             };
         };
-        if written.as_ref().is_some_and(|written| written.digest == content.digest && stands(written)) {
+        let token = self.admin_key.token(namespace);
+        let is_known = |written: &Written| written.token.as_ref() == Some(&token.digest());
+        if written
+            .as_ref()
+            .is_some_and(|written| written.digest == content.digest && is_known(written) && stands(written))
+        {
             return Ok(());
         }
         // What a watch says while the write is under way may be this very write.
         let seen = self.index.get(&id);
-        let desired = Desired::read(&routes::render(namespace, &marks, &content.json, &since)).expect("it is named");
+        let desired =
+            Desired::read(&routes::render(namespace, &marks, &content.json, &since, &token)).expect("it is named");
         let known = written.as_ref().and_then(|written| written.uid.clone());
         let applied = apply_object(&self.api, &marks, &desired, known.as_deref()).await;
         let applied = applied.map_err(|error| self.sort_out(error))?;
@@ -137,6 +148,35 @@ impl Core {
             tracing::info!(object = %id, what, "put back");
             work.drift.insert(format!("{id} {what}; put back"));
         }
+        Ok(())
+    }
+
+    /// Takes the key of a branch that ends out of the table as it stands, while its base is not held and nothing else can be
+    /// said of the table: or its requests would be held for pods that are gone, until the base is known again.
+    async fn strike(&self, namespace: &Namespace, table: &Table, key: &EnvironmentKey) -> Result<(), Trouble> {
+        let _turn = table.turn.lock().await;
+        let (id, kind) = (table_id(namespace), self.config_maps().await?);
+        if table.state().all.branches.values().any(|branch| branch.key == *key) {
+            return Ok(());
+        }
+        let Some(found) = self.api.get(&kind, &id).await? else { return Ok(()) };
+        let value = serde_json::to_value(&found).unwrap_or_default();
+        let (json, since) = routes::read_back(&value);
+        let standing = json.and_then(|json| serde_json::from_str::<RoutingTable>(json).ok());
+        let ours = self.session().map(|session| session.control_plane);
+        let marks = Marks::read(&found.metadata).filter(|marks| Some(&marks.control_plane) == ours.as_ref());
+        let Some((mut standing, marks)) = standing.zip(marks) else { return Ok(()) };
+        if standing.branches.remove(key).is_none() {
+            return Ok(());
+        }
+        let json = routes::encode(&standing)?;
+        let desired =
+            Desired::read(&routes::render(namespace, &marks, &json, &since, &self.admin_key.token(namespace)))
+                .expect("it is named");
+        let applied = apply_object(&self.api, &marks, &desired, found.metadata.uid.as_deref()).await;
+        let applied = applied.map_err(|error| self.sort_out(error))?;
+        table.state().written = Some(Written::of(&applied.metadata, table::digest(&json, &since)));
+        self.index.applied(&id, applied.metadata);
         Ok(())
     }
 

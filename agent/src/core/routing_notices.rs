@@ -1,4 +1,4 @@
-//! What people should know of how an environment is routed. Asks nobody.
+//! What people should know of how an environment is routed. Asks nobody: it says what others found out.
 
 use super::{Core, Work};
 use crate::{
@@ -20,6 +20,9 @@ impl Core {
             let own = own.map(|(branch, base)| late(branch, base, since)).unwrap_or_default();
             notices.extend(own);
         });
+        if held.identity.branch.is_none() {
+            notices.extend(self.behind.notices(&held.namespace));
+        }
         notices.extend(self.mesh_notice(held));
         notices
     }

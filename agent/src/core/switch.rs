@@ -1,7 +1,8 @@
 //! The order in which what is due is applied, with the routing table following it. Services that stand in the cluster and are
-//! now to be routed are switched only once routers listen for them, since from that moment on every new connection goes there.
+//! now to be routed are switched only once routers listen for them, since from that moment on every new connection goes there;
+//! and one whose router port another Service still uses waits until that has moved.
 
-use super::{Core, Work, converge::Trouble};
+use super::{Core, Work, converge::Trouble, routers::Listening};
 use crate::{
     apply::order,
     object::{Desired, Marks, ObjectId},
@@ -77,10 +78,10 @@ impl Core {
     pub(super) async fn unheld(&self, held: &Environment, work: &mut Work) -> BTreeSet<ObjectId> {
         let switches = self.switches(held);
         let listening = self.listening(&held.namespace).await;
-        let open = |id: &&ObjectId| switches.get(&id.name).is_none_or(|ports| listening.lacks(ports).is_none());
+        let lacks = |name: &str| self.lacks(held, &listening, name, switches.get(name)?);
         let services = work.held.iter().filter(|id| id.kind == "Service");
-        let unheld: BTreeSet<_> = services.filter(open).cloned().collect();
-        work.pending = pending(work.held.difference(&unheld), |name| listening.lacks(switches.get(name)?));
+        let unheld: BTreeSet<_> = services.filter(|id| lacks(&id.name).is_none()).cloned().collect();
+        work.pending = pending(work.held.difference(&unheld), lacks);
         unheld
     }
 
@@ -94,11 +95,12 @@ impl Core {
         }
         let all: BTreeSet<u16> = switch.iter().flat_map(|(_, ports)| ports).copied().collect();
         let listening = self.listening_soon(&held.namespace, LISTEN, |listening| listening.lacks(&all).is_none()).await;
-        let (open, waiting): (Vec<_>, Vec<_>) =
-            switch.into_iter().partition(|(_, ports)| listening.lacks(ports).is_none());
+        let (open, waiting): (Vec<_>, Vec<_>) = switch
+            .into_iter()
+            .partition(|(object, ports)| self.lacks(held, &listening, &object.id.name, ports).is_none());
         work.held.extend(waiting.iter().map(|(object, _)| object.id.clone()));
         let waiting: BTreeMap<_, _> = waiting.into_iter().map(|(object, ports)| (object.id.name, ports)).collect();
-        work.pending = pending(work.held.iter(), |name| listening.lacks(waiting.get(name)?));
+        work.pending = pending(work.held.iter(), |name| self.lacks(held, &listening, name, waiting.get(name)?));
         let open = open.into_iter().map(|(object, _)| object).collect();
         if waiting.is_empty() {
             return Ok(vec![open, after]);
@@ -107,7 +109,14 @@ impl Core {
         Ok(vec![open])
     }
 
-    /// The Services that stand and are to be switched, and the ports that routers must listen on.
+    /// Why a Service cannot be switched to these ports yet; none when it can.
+    fn lacks(&self, held: &Environment, listening: &Listening, name: &str, ports: &BTreeSet<u16>) -> Option<String> {
+        let user = self.with_routing(&held.namespace, |all, _| all.base.as_ref()?.waits_for(name).map(str::to_owned));
+        let used = user.map(|user| format!("its router port is still used by Service {user}"));
+        used.or_else(|| listening.lacks(ports))
+    }
+
+    /// The Services that are to be switched, and the ports that routers must listen on.
     fn switches(&self, held: &Environment) -> BTreeMap<String, BTreeSet<u16>> {
         if held.identity.branch.is_some() {
             return BTreeMap::new();

@@ -3,7 +3,7 @@
 
 use crate::{
     drift::Fingerprint,
-    object::Marks,
+    object::{Marks, annotation},
     observe::Observed,
     registry::Environment,
     routes::{self, Base, Branch, Contributions, MAX_TABLE, RoutesError, Settings, Since},
@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use lapdev_api::{
     digest::Digest,
     kinds::EnvironmentType,
+    labels,
     name::{ControlPlaneId, Namespace, Uid},
     route::RoutedService,
 };
@@ -56,6 +57,8 @@ pub(super) struct Content {
 #[derive(Debug, Clone)]
 pub(super) struct Written {
     pub(super) digest: Digest,
+    /// Of the token by which routers know their agent.
+    pub(super) token: Option<String>,
     pub(super) uid: Option<String>,
     pub(super) fingerprint: Fingerprint,
     pub(super) version: Option<String>,
@@ -211,6 +214,7 @@ impl Written {
     pub(super) fn of(metadata: &ObjectMeta, digest: Digest) -> Self {
         Self {
             digest,
+            token: annotation(metadata, labels::ROUTER_TOKEN).map(str::to_owned),
             uid: metadata.uid.clone(),
             fingerprint: Fingerprint::of(metadata),
             version: metadata.resource_version.clone(),

@@ -14,13 +14,14 @@ use lapdev_api::{
     bundle::{Bundle, DialTarget},
     key::EnvironmentKey,
     kinds::Port,
-    name::Uid,
+    name::{Namespace, Uid},
     route::{self, Hop, Probe, RoutedPort, TraceReport, TraceRequest},
     words::error_chain,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     hash::{BuildHasher, RandomState},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -35,6 +36,43 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(200);
 
+/// A probe with everything before and after it takes no longer.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// The namespaces with a probe under way, and since when: their routers know one at a time, and a second would break it.
+#[derive(Debug, Default)]
+pub(super) struct Probing(Mutex<BTreeMap<Namespace, Instant>>);
+
+/// A probe's turn in a namespace; its end is the turn's.
+#[derive(Debug)]
+struct Turn<'a> {
+    probing: &'a Probing,
+    namespace: &'a Namespace,
+}
+
+impl Probing {
+    fn begin<'a>(&'a self, namespace: &'a Namespace, now: Instant) -> Result<Turn<'a>, TraceRefused> {
+        match self.lock().entry(namespace.clone()) {
+            Entry::Vacant(free) => drop(free.insert(now)),
+            Entry::Occupied(begun) => {
+                let left = LONGEST.saturating_sub(now.saturating_duration_since(*begun.get()));
+                return Err(TraceRefused::Busy { namespace: namespace.clone(), seconds: left.as_secs().max(1) });
+            }
+        }
+        Ok(Turn { probing: self, namespace })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Namespace, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.probing.lock().remove(self.namespace);
+    }
+}
+
 /// Where a probe begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Beginning {
@@ -44,11 +82,11 @@ struct Beginning {
 }
 
 impl Core {
-    /// Sends a probe. One at a time: a router knows one.
+    /// Sends a probe; no second one through the same routers meanwhile.
     pub(super) async fn send_probe(&self, request: &TraceRequest) -> Result<TraceReport, TraceRefused> {
         let (held, key) = self.traced(&request.uid)?;
         let beginning = self.beginning(&held, request.service.as_deref())?;
-        let _turn = self.tracing.lock().await;
+        let _turn = self.probing.begin(&held.namespace, Instant::now())?;
         let address =
             self.lookup(&beginning.target).await.map_err(|error| TraceRefused::Unavailable(error.to_string()))?;
         let (trace_id, service) = (random_hex(2), beginning.target.service.clone());
@@ -269,6 +307,22 @@ mod tests {
         for refused in [begin(vec![], Some("db")), begin(vec![], None)] {
             assert!(matches!(refused, Err(TraceRefused::NotAllowed(_))), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn a_second_probe_through_the_same_routers_is_told_when_to_come_again() {
+        let (probing, begun) = (Probing::default(), Instant::now());
+        let (shop, other): (Namespace, Namespace) = ("shop".parse().expect("legal"), "other".parse().expect("legal"));
+        let first = probing.begin(&shop, begun).expect("nobody else");
+        let refused = probing.begin(&shop, begun + Duration::from_secs(8)).expect_err("one at a time");
+        let expected = "another probe is on its way through the services of shop; try again in 12 s";
+        assert_eq!(refused.to_string(), expected);
+        assert!(
+            probing.begin(&shop, begun + Duration::from_secs(99)).expect_err("still").to_string().contains("in 1 s")
+        );
+        drop(probing.begin(&other, begun).expect("routers of its own"));
+        drop(first);
+        assert!(probing.begin(&shop, begun).is_ok());
     }
 
     #[test]

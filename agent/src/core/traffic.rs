@@ -1,15 +1,20 @@
-//! Asks the routers for their counters, and has each branch's status carry what they add up to. Statuses that change for
-//! nothing else go out at most every [`AT_MOST`].
+//! Asks the routers for their counters, and has each branch's status carry what they add up to; and whether they follow
+//! the table. Statuses that change for traffic alone go out at most every [`AT_MOST`].
 
-use super::Core;
+use super::{Core, routers::tables};
 use crate::{
-    routes::{admin, traffic::Tally},
+    routes::{
+        admin::{self, AdminError, Router},
+        traffic::Tally,
+    },
     tunnel::up_to,
 };
+use futures_util::{Stream, StreamExt, stream};
+use jiff::Timestamp;
 use lapdev_api::{
     key::EnvironmentKey,
     name::{Namespace, Uid},
-    route::{self, Counters, Traffic},
+    route::{self, Counters, TableInForce, Traffic},
     words::error_chain,
 };
 use std::{
@@ -23,6 +28,18 @@ use tokio_util::sync::CancellationToken;
 const ROUND: Duration = Duration::from_secs(10);
 /// How often the status of one environment changes because of traffic alone.
 const AT_MOST: Duration = Duration::from_secs(30);
+
+/// Namespaces whose routers are asked at the same time: some may be silent, and each of these takes two seconds.
+const AT_ONCE: usize = 16;
+
+/// What is asked about one namespace.
+#[derive(Default)]
+struct Place {
+    base: Option<Uid>,
+    branches: BTreeMap<Uid, EnvironmentKey>,
+    /// The table's, before anybody was asked.
+    version: String,
+}
 
 /// What was said of each branch's traffic.
 #[derive(Default)]
@@ -55,9 +72,15 @@ impl Published {
     }
 }
 
+/// What the routers of one namespace said.
+struct Looked {
+    tables: Vec<(String, Result<TableInForce, AdminError>)>,
+    counters: Vec<Counters>,
+}
+
 impl Core {
-    /// Counts until told to stop.
-    pub(super) async fn count_traffic(&self, stop: &CancellationToken) {
+    /// Asks the routers for their counters, and whether they follow the table, until told to stop.
+    pub(super) async fn ask_routers(&self, stop: &CancellationToken) {
         let mut tallies: HashMap<Namespace, Tally> = HashMap::new();
         loop {
             tokio::select! {
@@ -65,41 +88,68 @@ impl Core {
                 () = stop.cancelled() => return,
             }
             let counted = tokio::select! {
-                counted = self.count_once(&mut tallies) => counted,
+                counted = self.ask_once(&mut tallies) => counted,
                 () = stop.cancelled() => return,
             };
             self.traffic.retain(&counted);
         }
     }
 
-    /// One round over every namespace that has a living branch. Returns the branches.
-    async fn count_once(&self, tallies: &mut HashMap<Namespace, Tally>) -> BTreeSet<Uid> {
+    /// One round over every namespace that has a table. Returns the branches.
+    async fn ask_once(&self, tallies: &mut HashMap<Namespace, Tally>) -> BTreeSet<Uid> {
         let places = self.branches_by_namespace();
         tallies.retain(|namespace, _| places.contains_key(namespace));
-        for (namespace, branches) in &places {
-            let routers = self.ready_routers(namespace);
-            let answers = admin::all(&routers, |router| admin::get::<Counters>(router, route::admin::COUNTERS)).await;
-            let said = answers.into_iter().filter_map(|answer| {
-                answer.inspect_err(|error| tracing::debug!(%namespace, error = error_chain(error), "not counted")).ok()
-            });
-            let tally = tallies.entry(namespace.clone()).or_default();
-            let living = branches.iter().map(|(uid, key)| (key.clone(), uid.clone()));
-            tally.add(said.collect(), &living.collect());
-            for (uid, key) in branches {
+        self.behind.retain(|namespace| places.contains_key(namespace));
+        let look = async |(namespace, place): (&'_ Namespace, &'_ Place)| {
+            (namespace.clone(), self.look(namespace, !place.branches.is_empty()).await)
+        };
+        let looks: Vec<_> = places.iter().map(look).collect();
+        let looks: Vec<_> = at_once(looks).collect().await;
+        for (namespace, looked) in looks {
+            let Some(place) = places.get(&namespace) else { continue };
+            let said = looked.tables.iter().map(|(pod, said)| (pod.as_str(), said));
+            if self.behind.take(&namespace, &place.version, said, Timestamp::now()) {
+                place.base.iter().for_each(|base| self.queue.add(base));
+            }
+            let tally = tallies.entry(namespace).or_default();
+            let living = place.branches.iter().map(|(uid, key)| (key.clone(), uid.clone()));
+            tally.add(looked.counters, &living.collect());
+            for (uid, key) in &place.branches {
                 self.publish_traffic(uid, tally.of(key));
             }
         }
-        places.into_values().flat_map(BTreeMap::into_keys).collect()
+        places.into_values().flat_map(|place| place.branches.into_keys()).collect()
     }
 
-    fn branches_by_namespace(&self) -> BTreeMap<Namespace, BTreeMap<Uid, EnvironmentKey>> {
-        let mut places: BTreeMap<Namespace, BTreeMap<Uid, EnvironmentKey>> = BTreeMap::new();
+    /// Asks the ready routers of a namespace, all at the same time.
+    async fn look(&self, namespace: &Namespace, counters: bool) -> Looked {
+        let routers = self.ready_routers(namespace);
+        let counted: &[Router] = if counters { &routers } else { &[] };
+        let (tables, counters) = tokio::join!(
+            tables(&routers),
+            admin::all(counted, |router| admin::get::<Counters>(router, route::admin::COUNTERS))
+        );
+        let counters = counters.into_iter().filter_map(|answer| {
+            answer.inspect_err(|error| tracing::debug!(%namespace, error = error_chain(error), "not counted")).ok()
+        });
+        let pods = routers.iter().map(|router| router.pod.clone());
+        Looked { counters: counters.collect(), tables: pods.zip(tables).collect() }
+    }
+
+    fn branches_by_namespace(&self) -> BTreeMap<Namespace, Place> {
+        let mut places: BTreeMap<Namespace, Place> = BTreeMap::new();
         for (uid, held) in self.registry().iter().filter(|(_, held)| held.end.is_none()) {
-            if let Some(branch) = &held.identity.branch {
-                places.entry(held.namespace.clone()).or_default().insert(uid.clone(), branch.key.clone());
+            let place = places.entry(held.namespace.clone()).or_default();
+            match &held.identity.branch {
+                Some(branch) => drop(place.branches.insert(uid.clone(), branch.key.clone())),
+                None => place.base = Some(uid.clone()),
             }
         }
-        places.retain(|namespace, _| self.table_version(namespace).is_some());
+        places.retain(|namespace, place| {
+            let version = self.table_version(namespace);
+            place.version = version.clone().unwrap_or_default();
+            version.is_some()
+        });
         places
     }
 
@@ -115,9 +165,22 @@ impl Core {
     }
 }
 
+/// Has so many of them go on at the same time, and gives each as it ends.
+fn at_once<F: Future>(looks: Vec<F>) -> impl Stream<Item = F::Output> {
+    stream::iter(looks).buffer_unordered(AT_ONCE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_silent_namespaces_hold_a_round_up_for_seconds_and_not_for_minutes() {
+        let begun = tokio::time::Instant::now();
+        let silent = (0..100).map(|_| tokio::time::sleep(Duration::from_secs(2))).collect();
+        assert_eq!(at_once(silent).count().await, 100);
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    }
 
     #[test]
     fn a_status_changes_for_traffic_alone_at_most_every_half_a_minute() {

@@ -2,6 +2,7 @@
 //!
 //! Each call is one connection with one request; it ends within `PATIENCE`, and an answer has a largest size.
 
+use super::Token;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{Method, Request, StatusCode, header};
@@ -27,6 +28,8 @@ pub struct Router {
     pub pod: String,
     /// The pod's address.
     pub ip: IpAddr,
+    /// By what it knows us.
+    pub token: Token,
 }
 
 /// Why a router did not answer as it should.
@@ -111,6 +114,7 @@ async fn exchange(router: &Router, method: Method, path: &str, body: Bytes) -> R
     let stream = stream.map_err(|source| AdminError::Unreachable { pod: pod(), source })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let request = Request::builder().method(method).uri(path).header(header::HOST, "router");
+    let request = request.header(header::AUTHORIZATION, router.token.bearer());
     let request = request.header(header::CONTENT_TYPE, "application/json").body(Full::new(body));
     let request = request.expect("its parts are legal");
     let answer = async {

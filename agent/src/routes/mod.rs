@@ -12,16 +12,19 @@ pub mod mesh;
 mod read;
 mod since;
 mod template;
+mod token;
 pub mod traffic;
 
 pub use read::{RoutesError, Settings, declared, routed, services, settings};
 pub use since::Since;
+pub use token::{AdminKey, Token};
 
 use crate::object::Marks;
 use lapdev_api::{
     key::EnvironmentKey,
+    labels::ROUTER_TOKEN,
     name::{Namespace, Uid, compose},
-    route::{RoutedService, RoutingTable, TABLE_KEY, TABLE_NAME},
+    route::{RoutedPort, RoutedService, RoutingTable, TABLE_KEY, TABLE_NAME},
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,31 +87,64 @@ impl Contributions {
 }
 
 impl Base {
-    /// What is routed or about to be, and what still is though it should not be.
+    /// What is routed or about to be, and what still is though it should not be. A router port stays with the Service that
+    /// uses it until that has moved: all its requests would reach the other one.
     #[must_use]
     pub fn routed(&self) -> BTreeMap<String, RoutedService> {
+        let users = self.users();
+        let may_have = |name: &str, port: &RoutedPort| users.get(&port.listen).is_none_or(|user| *user == name);
         let mut all = self.desired.clone();
-        let mut taken: BTreeSet<u16> = all.values().flat_map(listens).collect();
+        for (name, service) in &mut all {
+            service.ports.retain(|port| may_have(name, port));
+        }
         for (name, standing) in self.standing.iter().filter_map(|(name, routed)| Some((name, routed.as_ref()?))) {
             let entry = all.entry(name.clone()).or_insert_with(|| RoutedService { ports: vec![], ..standing.clone() });
-            // Where two claim a port it is the one's that should have it.
-            let left = standing.ports.iter().filter(|port| taken.insert(port.listen));
+            let known: BTreeSet<u16> = listens(entry).collect();
+            let left = standing.ports.iter().filter(|port| may_have(name, port) && !known.contains(&port.listen));
             entry.ports.extend(left.cloned());
         }
         all.retain(|_, service| !service.ports.is_empty());
         all
     }
 
-    /// The Services that stand in the cluster and have to be switched to router ports that they do not use yet.
+    /// The Services that have to be switched to router ports that they do not use yet: those that stand in the cluster,
+    /// and new ones that have to wait for a port.
     #[must_use]
     pub fn to_switch(&self) -> BTreeMap<&str, BTreeSet<u16>> {
+        let users = self.users();
         let switches = self.desired.iter().filter_map(|(name, desired)| {
-            let standing: BTreeSet<u16> = self.standing.get(name)?.iter().flat_map(listens).collect();
             let wanted: BTreeSet<u16> = listens(desired).collect();
+            let standing: BTreeSet<u16> = match self.standing.get(name) {
+                Some(standing) => standing.iter().flat_map(listens).collect(),
+                None if other_user(&users, name, &wanted).is_none() => return None,
+                None => BTreeSet::new(),
+            };
             (!wanted.is_subset(&standing)).then_some((name.as_str(), wanted))
         });
         switches.collect()
     }
+
+    /// The Service that still uses a router port that this one should have.
+    #[must_use]
+    pub fn waits_for(&self, name: &str) -> Option<&str> {
+        let wanted = self.desired.get(name).map(|desired| listens(desired).collect()).unwrap_or_default();
+        other_user(&self.users(), name, &wanted)
+    }
+
+    /// Which Service in the cluster uses each router port.
+    fn users(&self) -> BTreeMap<u16, &str> {
+        let mut users = BTreeMap::new();
+        for (name, standing) in &self.standing {
+            for port in standing.iter().flat_map(listens) {
+                users.entry(port).or_insert(name.as_str());
+            }
+        }
+        users
+    }
+}
+
+fn other_user<'a>(users: &BTreeMap<u16, &'a str>, name: &str, wanted: &BTreeSet<u16>) -> Option<&'a str> {
+    wanted.iter().find_map(|port| users.get(port).copied().filter(|user| *user != name))
 }
 
 impl Branch {
@@ -124,14 +160,14 @@ fn listens(service: &RoutedService) -> impl Iterator<Item = u16> {
 
 /// The table as its ConfigMap, for server-side apply. Of no ApplySet: nothing that prunes a set takes it.
 #[must_use]
-pub fn render(namespace: &Namespace, marks: &Marks, table: &str, since: &Since) -> Value {
+pub fn render(namespace: &Namespace, marks: &Marks, table: &str, since: &Since, token: &Token) -> Value {
     let mut object = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
             "name": TABLE_NAME,
             "namespace": namespace,
-            "annotations": { (ROUTED_SINCE): since.to_string() },
+            "annotations": { (ROUTED_SINCE): since.to_string(), (ROUTER_TOKEN): token.digest() },
         },
         "data": { (TABLE_KEY): table },
     });
@@ -163,7 +199,7 @@ pub fn encode(table: &RoutingTable) -> Result<String, RoutesError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lapdev_api::route::{RoutedPort, router_ports};
+    use lapdev_api::route::router_ports;
 
     fn service(name: &str, listen: u16) -> RoutedService {
         let port = RoutedPort { name: "http".into(), port: 80, listen, app_protocol: None };
@@ -225,11 +261,33 @@ mod tests {
         let put_back = base(&[("web", 11_000)], &[("web", Some(11_000)), ("cart", Some(11_001))]);
         assert_eq!(put_back.routed().keys().collect::<Vec<_>>(), ["cart", "web"]);
         assert!(put_back.to_switch().is_empty());
-        let moved = base(&[("web", 11_002)], &[("web", Some(11_000)), ("cart", Some(11_002))]);
+        let moved = base(&[("web", 11_002)], &[("web", Some(11_000))]);
         let routed = moved.routed();
         assert_eq!(listens(&routed["web"]).collect::<Vec<_>>(), [11_002, 11_000], "both are listened on meanwhile");
-        assert!(!routed.contains_key("cart"), "its port is another's now");
         assert_eq!(moved.to_switch(), BTreeMap::from([("web", BTreeSet::from([11_002]))]));
+    }
+
+    #[test]
+    fn a_router_port_stays_with_the_service_that_uses_it_until_that_has_moved_and_whoever_should_have_it_waits() {
+        let ports = |base: &Base| -> BTreeMap<String, Vec<u16>> {
+            base.routed().iter().map(|(name, service)| (name.clone(), listens(service).collect())).collect()
+        };
+        let table = |all: &[(&str, &[u16])]| -> BTreeMap<String, Vec<u16>> {
+            all.iter().map(|(name, ports)| ((*name).to_owned(), ports.to_vec())).collect()
+        };
+        let desired = [("cart", 11_003), ("new", 11_002)];
+        // The new Service's port is the one that `cart` has, and moves away from.
+        let before = base(&desired, &[("cart", Some(11_002))]);
+        assert_eq!(ports(&before), table(&[("cart", &[11_003, 11_002])]));
+        assert_eq!(before.to_switch().into_keys().collect::<Vec<_>>(), ["cart", "new"]);
+        assert_eq!((before.waits_for("new"), before.waits_for("cart")), (Some("cart"), None));
+        let moved = base(&desired, &[("cart", Some(11_003))]);
+        assert_eq!(ports(&moved), table(&[("cart", &[11_003]), ("new", &[11_002])]));
+        assert!(moved.to_switch().is_empty() && moved.waits_for("new").is_none(), "it is only made");
+        // One that stands already waits in the same way, also for one that is put back.
+        let back = base(&[("web", 11_002)], &[("web", Some(11_000)), ("cart", Some(11_002))]);
+        assert_eq!(ports(&back), table(&[("cart", &[11_002]), ("web", &[11_000])]));
+        assert_eq!((back.to_switch().len(), back.waits_for("web")), (1, Some("cart")));
     }
 
     #[test]
@@ -267,7 +325,10 @@ mod tests {
         let mut since = Since::default();
         since.follow(&with(base.clone(), vec![]), "2026-11-21T10:00:00Z".parse().expect("a time"));
         let json = encode(&with(base.clone(), vec![]).table().expect("routed")).expect("small");
-        let object = render(&"env-staging".parse().expect("legal"), &base.marks, &json, &since);
+        let namespace: Namespace = "env-staging".parse().expect("legal");
+        let token = AdminKey::from_secret(b"x").token(&namespace);
+        let object = render(&namespace, &base.marks, &json, &since, &token);
+        assert_eq!(object["metadata"]["annotations"][ROUTER_TOKEN], token.digest());
         assert_eq!(read_back(&object), (Some(json.as_str()), since));
         assert_eq!(object["metadata"]["labels"]["lapdev.dev/environment"], "bbbbbbbbbbbbbbbb");
         assert!(object["metadata"]["labels"].get("applyset.kubernetes.io/part-of").is_none());

@@ -9,7 +9,7 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use lapdev_api::{key::EnvironmentKey, route::TraceRequest, trace_context::MEMBER};
+use lapdev_api::{key::EnvironmentKey, name::Namespace, route::TraceRequest, trace_context::MEMBER};
 use lapdev_tunnel::body::Body;
 use std::{future::Future, net::SocketAddr, time::Duration};
 use tokio::net::TcpStream;
@@ -32,6 +32,14 @@ pub enum TraceRefused {
     /// The cluster cannot answer it now.
     #[error("{0}")]
     Unavailable(String),
+    /// The routers take part in one probe at a time.
+    #[error("another probe is on its way through the services of {namespace}; try again in {seconds} s")]
+    Busy {
+        /// Whose routers.
+        namespace: Namespace,
+        /// When it has surely ended.
+        seconds: u64,
+    },
 }
 
 /// Why a probe was not answered.
@@ -84,6 +92,7 @@ pub(super) async fn answer(session: &Session, request: Request<Incoming>) -> Res
         Ok(Err(refused @ TraceRefused::NotAllowed(_))) => {
             failure(StatusCode::FORBIDDEN, "undeclared", &refused.to_string())
         }
+        Ok(Err(busy @ TraceRefused::Busy { .. })) => failure(StatusCode::CONFLICT, "busy", &busy.to_string()),
         Ok(Err(TraceRefused::Unavailable(cause))) => failure(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &cause),
         Err(_) => failure(StatusCode::GATEWAY_TIMEOUT, "trace", "the probe did not end in time"),
     }

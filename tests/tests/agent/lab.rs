@@ -5,6 +5,7 @@ use lapdev_agent::{
     apiserver::{ApiServer, CallError},
     core::{Core, Memory},
     policy,
+    routes::AdminKey,
     tunnel::{Accept, Cluster as _, Outbox, ReceivedBundle},
 };
 use lapdev_api::{
@@ -128,8 +129,8 @@ impl Agent {
     async fn start_on(api: ApiServer, plane: ControlPlaneId, memory: Arc<Remembered>) -> Result<Self, Error> {
         let (cluster, kubeconfig) = installed().await?;
         let stop = CancellationToken::new();
-        let role = "lapdev-environment".to_owned();
-        let core = Core::start(api, memory.clone(), role, Outbox::default()).await?;
+        let (role, key) = ("lapdev-environment".to_owned(), AdminKey::from_secret(plane.as_str().as_bytes()));
+        let core = Core::start(api, memory.clone(), role, key, Outbox::default()).await?;
         let work = tokio::spawn({
             let (core, stop) = (core.clone(), stop.clone());
             async move { core.work(&stop).await }
@@ -184,6 +185,12 @@ impl Agent {
             Some(status) => Err(format!("{status:?}").into()),
         })
         .await
+    }
+
+    /// What an admin does meanwhile, also while no agent runs.
+    pub async fn admin(words: &[&str]) -> Outcome {
+        let (cluster, _) = installed().await?;
+        Ok(cluster.kubectl(words, "").await.map(drop)?)
     }
 
     pub async fn kubectl(&self, words: &str, input: &str) -> Result<String, Error> {

@@ -7,6 +7,8 @@ mod blind;
 mod ending;
 mod gate;
 mod lab;
+mod logs;
+mod mesh;
 mod objects;
 mod repair;
 mod restart;

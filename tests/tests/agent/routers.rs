@@ -8,18 +8,23 @@ use crate::{
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use lapdev_agent::tunnel::{Cluster as _, TraceRefused};
 use lapdev_api::{
+    bundle::Bundle,
     labels,
     name::Generation,
     route::{ADMIN_PORT, ROUTER, RoutingTable, TraceRequest, Traffic},
 };
 use lapdev_tests::stage::{Error, Program, until, within};
 use serde_json::json;
+use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     process::{Child, Command},
 };
 use tokio_util::sync::CancellationToken;
+
+/// A router is said to be behind after half a minute, found out in rounds of some ten seconds.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A real router as a process, behind the pod that the API cluster has for it but no node runs.
 struct Router(Child);
@@ -181,5 +186,107 @@ async fn a_take_over_that_is_cut_short_anywhere_goes_on_from_there() -> Outcome 
     }
     stop.cancel();
     looks.await??;
+    agent.stop().await.map(drop)
+}
+
+/// A base whose Service `cart` is reached on `port`, by this router port; with `new`, which has the other one.
+fn with_ports(cart: (u16, u16), new: Option<u16>) -> Bundle {
+    let on = |name: &str, port: u16, listen: u16| {
+        let [mut front, original] = routed(name, listen);
+        let annotation = json!({"baseline": format!("{name}--baseline"),
+            "ports": [{"name": "http", "port": port, "listen": listen}]});
+        front["metadata"]["annotations"]["lapdev.dev/routed"] = annotation.to_string().into();
+        front["spec"]["ports"][0]["port"] = port.into();
+        [front, original]
+    };
+    let new = new.into_iter().flat_map(|listen| on("new", 80, listen));
+    shared('p', "ports", routers().into_iter().chain(on("cart", cart.0, cart.1)).chain(new).collect())
+}
+
+/// Looks without pause until told to stop: no Service leads to a router port that is another's in the table.
+async fn each_port_is_its_services(client: kube::Client, namespace: &str, stop: &CancellationToken) -> Outcome {
+    let services = kube::Api::<Service>::namespaced(client.clone(), namespace);
+    let maps = kube::Api::<ConfigMap>::namespaced(client, namespace);
+    while !stop.is_cancelled() {
+        // The Service is looked at before and after: what it says in between is known if both agree.
+        let before = services.list(&Default::default()).await?;
+        let map = maps.get("lapdev-routes").await?;
+        let after = services.list(&Default::default()).await?;
+        let json = map.data.as_ref().and_then(|data| data.get("routes.json")).ok_or("no table")?;
+        let table: RoutingTable = serde_json::from_str(json)?;
+        let leads = |service: &Service| -> Option<(String, u16)> {
+            service.metadata.annotations.as_ref()?.get(labels::ROUTED)?;
+            let port = service.spec.as_ref()?.ports.as_ref()?.first()?.target_port.clone()?;
+            let k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(port) = port else { return None };
+            Some((service.metadata.name.clone()?, u16::try_from(port).ok()?))
+        };
+        let lasting: Vec<_> = after.items.iter().filter_map(leads).collect();
+        for (name, port) in before.items.iter().filter_map(leads).filter(|lead| lasting.contains(lead)) {
+            let owner = table.services.iter().find(|(_, service)| service.ports.iter().any(|own| own.listen == port));
+            let owner = owner.map(|(owner, _)| owner.as_str());
+            within(owner == Some(&name), format!("Service {name} leads to port {port}, which is of {owner:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_router_port_stays_with_its_service_until_that_has_moved_and_a_changed_port_number_is_switched() -> Outcome {
+    let agent = Agent::start('p').await?;
+    let namespace = "lapdev-env-ports";
+    let old = with_ports((80, 11_201), None);
+    agent.publish_and_wait(1, &old).await?;
+    let router = Router::start(&agent, namespace, "127.0.66.4").await?;
+    let stop = CancellationToken::new();
+    let looks = tokio::spawn({
+        let (client, stop) = (client(&agent.kubeconfig).await?, stop.clone());
+        async move { each_port_is_its_services(client, namespace, &stop).await }
+    });
+    // Held up between the two: the new Service waits while `cart` has its port.
+    router.signal("-STOP").await?;
+    let new = with_ports((8080, 11_202), Some(11_201));
+    agent.publish(2, &new).await?;
+    let uid = &new.environment.uid;
+    let waits = |notice: &String| notice.starts_with("RoutingPending: Services cart, new are not routed yet: ");
+    agent.until(uid, |status| status.notices.iter().any(waits)).await?;
+    until_table(&agent, &new, |table| {
+        let ports =
+            |name: &str| table.services.get(name).map(|service| service.ports.iter().map(|p| p.listen).collect());
+        ports("cart") == Some(vec![11_202, 11_201]) && ports("new").is_none()
+    })
+    .await?;
+    agent.until_missing(&format!("service new -n {namespace}")).await?;
+    router.signal("-CONT").await?;
+    agent.until(uid, |status| status.applied == Some(new.clone().canonical().digest())).await?;
+    for (name, port, listen) in [("cart", 8080, 11_202), ("new", 80, 11_201)] {
+        let service = agent.get(&format!("service {name} -n {namespace}")).await?;
+        assert_eq!(
+            (&service["spec"]["ports"][0]["port"], &service["spec"]["ports"][0]["targetPort"]),
+            (&json!(port), &json!(listen))
+        );
+    }
+    until_table(&agent, &new, |table| table.services.values().all(|service| service.ports.len() == 1)).await?;
+    stop.cancel();
+    looks.await??;
+    agent.stop().await.map(drop)
+}
+
+#[tokio::test]
+async fn a_router_that_no_longer_follows_the_table_is_a_notice_of_the_base_until_it_does() -> Outcome {
+    let agent = Agent::start('u').await?;
+    let base = routed_shop('u', "behind");
+    let uid = &base.environment.uid;
+    agent.publish_and_wait(1, &base).await?;
+    let router = Router::start(&agent, "lapdev-env-behind", "127.0.66.5").await?;
+    router.signal("-STOP").await?;
+    // No branch is there: it is asked all the same.
+    let behind = |notice: &String| notice.starts_with("RoutingBehind: whether router lapdev-router-");
+    until("the base says that its router is silent", PATIENCE, async || {
+        let status = agent.core.status(uid).ok_or("no status")?;
+        within(status.notices.iter().any(behind), format!("{status:?}"))
+    })
+    .await?;
+    router.signal("-CONT").await?;
+    agent.until(uid, |status| !status.notices.iter().any(behind)).await?;
     agent.stop().await.map(drop)
 }

@@ -241,3 +241,35 @@ async fn what_is_routed_is_put_back_and_only_then_leaves_the_table() -> Outcome 
     agent.until_missing("service web--baseline -n lapdev-env-back").await?;
     agent.stop().await.map(drop)
 }
+
+#[tokio::test]
+async fn a_branch_that_ends_while_its_base_is_unknown_leaves_the_table_before_its_service_goes() -> Outcome {
+    let agent = Agent::start('t').await?;
+    let (base, namespace) = (routed_shop('t', "unknown"), "lapdev-env-unknown");
+    agent.publish_and_wait(1, &base).await?;
+    let beside = beside(&base);
+    agent.publish_and_wait(1, &beside).await?;
+    until_table(&agent, &base, |table| table.branches.len() == 1).await?;
+    let before = agent.get(&table_words(&base)).await?;
+    let (plane, memory) = agent.stop().await?;
+    // Somebody took the base's inventory; an agent that starts without a hub knows of the branch alone.
+    let parent = lapdev_api::labels::parent_name(&base.environment.uid);
+    let name = format!("web--{KEY}");
+    let finalizer = json!({"metadata": {"finalizers": ["test.lapdev.dev/wait"]}}).to_string();
+    Agent::admin(&["delete", "configmap", &parent, "-n", namespace]).await?;
+    Agent::admin(&["patch", "service", &name, "-n", namespace, "-p", &finalizer]).await?;
+    let agent = Agent::start_with(plane, memory).await?;
+    agent.core.tombstone(&beside.environment.uid, Generation(2), "branch x is gone").await;
+
+    let words = format!("service {name} -n {namespace}");
+    agent.until_object(&words, |service| service["metadata"].get("deletionTimestamp").is_some()).await?;
+    let (service, table) = (agent.get(&words).await?, agent.get(&table_words(&base)).await?);
+    let (left, standing) = (table_in(&table)?, table_in(&before)?);
+    assert_eq!((left.branches.len(), &left.services), (0, &standing.services), "its key alone left the table");
+    let version = |object: &Value| object["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse::<u64>().ok());
+    assert!(version(&table) < version(&service), "before the deletion");
+    assert_eq!(table["metadata"]["labels"], before["metadata"]["labels"], "it is still the base's");
+    Agent::admin(&["patch", "service", &name, "-n", namespace, "-p", r#"{"metadata":{"finalizers":null}}"#]).await?;
+    agent.until_gone(&beside.environment.uid).await?;
+    agent.stop().await.map(drop)
+}
