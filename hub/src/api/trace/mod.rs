@@ -52,6 +52,8 @@ pub(super) enum TraceError {
     OldAgent(ClusterName),
     #[error("the agent sent no probe: {0}")]
     Refused(String),
+    #[error("{0}")]
+    Busy(String),
     #[error(
         "the agent of cluster {0} did not bring its report to an end, or it is larger than {MAX_REPORT} bytes; try again"
     )]
@@ -68,7 +70,7 @@ impl TraceError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Unread | Self::Body(_) | Self::Service(_) | Self::Path => StatusCode::BAD_REQUEST,
-            Self::NotBranch(_) | Self::NotLive { .. } | Self::NoService(_) => StatusCode::CONFLICT,
+            Self::NotBranch(_) | Self::NotLive { .. } | Self::NoService(_) | Self::Busy(_) => StatusCode::CONFLICT,
             Self::NotConnected(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::OldAgent(_) | Self::Refused(_) | Self::Broken(_) | Self::Unreadable(_) => StatusCode::BAD_GATEWAY,
             Self::Late(_) => StatusCode::GATEWAY_TIMEOUT,
@@ -148,12 +150,13 @@ fn behind_first_link(record: &EnvironmentRecord) -> Option<String> {
 
 /// An agent's no.
 fn refusal(answer: &Response<Bytes>, cluster: ClusterName) -> TraceError {
+    let says = |word: &str| answer.headers().get(ERROR_HEADER).is_some_and(|kind| kind == word);
     // So says an agent that has no such path.
-    let no_path = answer.headers().get(ERROR_HEADER).is_some_and(|kind| kind == "path");
-    if no_path && answer.status() == StatusCode::NOT_FOUND {
+    if says("path") && answer.status() == StatusCode::NOT_FOUND {
         return TraceError::OldAgent(cluster);
     }
-    TraceError::Refused(String::from_utf8_lossy(answer.body()).trim().chars().take(1000).collect())
+    let why = String::from_utf8_lossy(answer.body()).trim().chars().take(1000).collect();
+    if says("busy") { TraceError::Busy(why) } else { TraceError::Refused(why) }
 }
 
 async fn ask(session: &Session, asked: &TraceRequest) -> Result<TraceReport, TraceError> {

@@ -93,6 +93,10 @@ fn who_was_given_the_key_and_called_without_it_is_blamed_and_nobody_else() {
         (&[">web*:tsb", "web*>api:"], Dropped, vec![format!("web (branch)?: {all} to api")]),
         (&[">web*:tsb", "web*>api:tsb", "web*>api:"], Passed, vec![]),
         (&[">web*:tsb", "web*>api:t", "web*>ads:"], Dropped, vec![format!("web (branch): {both} to api")]),
+        // Somebody else uses the branch meanwhile: what carries its key in another trace shows nothing of the probe.
+        (&[">web*:tsb", "web*>api:t", "web*>api:sb"], Dropped, vec![format!("web (branch): {both} to api")]),
+        (&[">web*:tsb", "api>cart:t", "ads>api:sb"], Dropped, vec![format!("api (baseline)?: {both} to cart")]),
+        (&[">web*:tsb", "ads>api:b", "api>db:"], Alone, vec![]),
         // Somebody that no router knows.
         (&[">web*:tsb", ">api:tsb", "api>cart:tsb"], Passed, vec![]),
         (&[">web*:tsb", ">api:t"], Dropped, vec![format!("somebody: {both} to api")]),
@@ -164,6 +168,7 @@ fn a_verdict_reads_like_this() {
         &[">web*:tsb", "web*>api:tsb", "web*>api:t", "api>cart:t", ">ads:t"],
         &[">web*:t"],
         &["cart>db:t"],
+        &[">web*:tsb", "web*>api:sb", "api>cart:", "ads>cart:sb", ">cart:b"],
     ];
     insta::assert_snapshot!("verdicts", texts.map(text).join("\n"));
 }
@@ -218,6 +223,7 @@ fn an_agent_that_knows_no_traces_is_told_from_one_that_refuses() {
     for (status, kind) in [(404, "trace"), (403, "path")] {
         assert_eq!(refused(status, kind), "the agent sent no probe: no such thing");
     }
+    assert_eq!(refused(409, "busy"), "no such thing", "it says who is first, and when to come again");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What became of the key on a probe's way: which service was given it and called another without it. Pure.
 //!
 //! A router sees a request, not what a program does. So only who was seen to be given the key is blamed; whoever got none
-//! cannot pass it on. A call that does not even belong to the probe's trace may be anybody's: it counts against its sender
-//! only where nothing else of that sender was seen, and then as uncertain.
+//! cannot pass it on. Certain is only what the probe's own trace shows, on the way in and on the way out. A call that does
+//! not belong to it may be anybody's: it counts against its sender only where nothing else of that sender was seen, and
+//! then as uncertain, in so many words.
 
 use super::{
     advice::{advice, called},
@@ -48,24 +49,29 @@ fn blamed(losses: &[Loss], station: &Station) -> bool {
 
 fn loss(report: &TraceReport, way: &Way<'_>, by: &Station, sent: &Sent<'_>) -> Option<Loss> {
     let name = version(&by.service, by.key.is_some());
-    let (towards, certain) = match (way.clearly_given(by), sent) {
-        (Some(_), Sent { without, .. }) if !without.is_empty() => (services(without), true),
-        (Some(_), Sent { with, stray, .. }) if with.is_empty() && !stray.is_empty() => (services(stray), false),
-        // No router saw how it was called, and yet it calls in the probe's trace.
-        (None, Sent { without, .. })
-            if !without.is_empty() && !way.denied.contains(by) && !way.given.contains_key(by) =>
+    let seems_given = way.given(by).filter(|_| !way.denied.contains(by));
+    let (given, towards, certain) = match (way.surely_given(by), seems_given, sent) {
+        (Some(given), _, Sent { without, .. }) if !without.is_empty() => (given, services(without), true),
+        (_, Some(given), Sent { with, without, stray })
+            if without.is_empty() && with.is_empty() && !stray.is_empty() =>
         {
+            (given, services(stray), false)
+        }
+        // No router saw how it was called in the probe's trace, and yet it calls in it.
+        (None, _, Sent { without, .. }) if !without.is_empty() && !way.denied.contains(by) => {
             return Some(unseen(report, by, &name, services(without)));
         }
         _ => return None,
     };
-    let given = way.clearly_given(by).unwrap_or_default();
     let mut lost = given.names();
     if !certain {
         lost.insert(0, "traceparent");
     }
     let called = list(&towards);
-    let mut message = format!("{name} was given the key in {}, and called {called} without it", and(&given.names()));
+    let elsewhere =
+        if way.surely_given(by).is_none() { " (in another trace, so perhaps by somebody else)" } else { "" };
+    let mut message =
+        format!("{name} was given the key in {}{elsewhere}, and called {called} without it", and(&given.names()));
     message.push_str(&match certain {
         true => format!(", in the same trace: it drops {}.", and(&lost)),
         false => format!(
@@ -74,8 +80,8 @@ fn loss(report: &TraceReport, way: &Way<'_>, by: &Station, sent: &Sent<'_>) -> O
             and(&lost)
         ),
     });
-    if !sent.with.is_empty() {
-        let passed: Vec<&Hop> = sent.with.iter().map(|(hop, _)| *hop).collect();
+    let passed: Vec<&Hop> = sent.with.iter().map(|(hop, _)| *hop).filter(|hop| hop.in_trace).collect();
+    if !passed.is_empty() {
         message.push_str(&format!(
             " It passed the key on to {}, so one of its clients is not instrumented.",
             list(&services(&passed))
@@ -182,6 +188,11 @@ fn notes(report: &TraceReport, way: &Way<'_>, losses: &[Loss]) -> Vec<String> {
     notes.extend(way.senders.iter().filter_map(|(by, sent)| halves(way, by, sent)));
     notes.extend(way.senders.iter().filter_map(|(by, sent)| mixed(way, by, sent)));
     notes.extend(way.senders.iter().filter(|(by, _)| !blamed(losses, by)).filter_map(|(by, sent)| strays(by, sent)));
+    notes.extend(way.senders.iter().filter_map(|(by, sent)| anew(by, sent)));
+    notes.extend((way.others > 0).then(|| {
+        let (requests, was) = if way.others == 1 { ("request", "was") } else { ("requests", "were") };
+        format!("Others use the branch: {} {requests} with its key in another trace {was} left out.", way.others)
+    }));
     notes
 }
 
@@ -190,7 +201,7 @@ fn baselines(way: &Way<'_>) -> impl Iterator<Item = String> {
     let of = |stations: &mut dyn Iterator<Item = &Station>| -> Vec<String> {
         stations.filter(|station| station.key.is_none()).map(|station| station.service.clone()).collect()
     };
-    let with = of(&mut way.given.keys().copied());
+    let with = of(&mut way.receivers().into_iter());
     let mut without = of(&mut way.denied.iter().copied());
     without.retain(|service| !with.contains(service));
     let fine = format!("Answered by the baseline, since the branch does not run it: {}.", with.join(", "));
@@ -203,7 +214,7 @@ fn baselines(way: &Way<'_>) -> impl Iterator<Item = String> {
 
 /// The key arrives, but by one header alone.
 fn halves(way: &Way<'_>, by: &Station, sent: &Sent<'_>) -> Option<String> {
-    let given = way.given.get(by)?;
+    let given = way.given(by)?;
     let passed = sent.with.iter().map(|(_, carried)| *carried).reduce(Carried::and)?;
     let lacks: Vec<_> = given.names().into_iter().filter(|name| !passed.names().contains(name)).collect();
     let name = version(&by.service, by.key.is_some());
@@ -219,10 +230,23 @@ fn halves(way: &Way<'_>, by: &Station, sent: &Sent<'_>) -> Option<String> {
 
 /// Who was called with and without the key: what it sent without may be the answer to either.
 fn mixed(way: &Way<'_>, by: &Station, sent: &Sent<'_>) -> Option<String> {
-    let mixed = way.given.contains_key(by) && way.denied.contains(by) && !sent.without.is_empty();
+    let mixed = way.given(by).is_some() && way.denied.contains(by) && !sent.without.is_empty();
     let name = version(&by.service, by.key.is_some());
     mixed.then(|| {
         format!("{name} was called both with and without the key, so what it calls without proves nothing yet.")
+    })
+}
+
+/// Who passes the key on, but not the trace.
+fn anew(by: &Station, sent: &Sent<'_>) -> Option<String> {
+    let other: Vec<&Hop> = sent.with.iter().map(|(hop, _)| *hop).filter(|hop| !hop.in_trace).collect();
+    let name = version(&by.service, by.key.is_some());
+    (!other.is_empty()).then(|| {
+        format!(
+            "{name} called {} with the key in another trace: either it begins a trace of its own, or that was somebody else's \
+             request to the branch; what follows from it is uncertain.",
+            list(&services(&other))
+        )
     })
 }
 

@@ -1,4 +1,7 @@
 //! The hops of a probe, sorted by who was given the key and who sent what. Pure.
+//!
+//! What is in the probe's trace is surely the probe's. What carries its key in another trace may be somebody else's request
+//! to the same branch: it counts, as uncertain, only where it comes from who is on the probe's way; the rest is left out.
 
 use lapdev_api::route::{Hop, Station, TraceReport};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,25 +53,33 @@ pub(super) struct Way<'a> {
     pub(super) entered_without: bool,
     /// Who called whom besides, in the probe's trace or with its key. A probe is sent several times, so hops come again.
     pub(super) calls: BTreeSet<(Option<&'a Station>, &'a Station)>,
-    pub(super) given: BTreeMap<&'a Station, Carried>,
+    /// Who was given the key in the probe's trace.
+    given: BTreeMap<&'a Station, Carried>,
+    /// Who was given it in another trace, by somebody on the probe's way.
+    perhaps: BTreeMap<&'a Station, Carried>,
     /// Who was also called without it, in the probe's trace.
     pub(super) denied: BTreeSet<&'a Station>,
     pub(super) senders: BTreeMap<&'a Station, Sent<'a>>,
     /// From addresses that belong to no routed Service.
     pub(super) nobody: Sent<'a>,
+    /// How many requests had the key and were left out: in another trace, from somebody who is not on the way.
+    pub(super) others: usize,
 }
 
 impl<'a> Way<'a> {
     pub(super) fn of(report: &'a TraceReport) -> Self {
         let mut way = Self::default();
+        let direct = reached_directly(report).filter(|_| !report.hops.iter().any(|hop| is_entry(report, hop)));
+        way.given.extend(direct);
+        let stations = on_the_way(report, direct.map(|(station, _)| station));
         for hop in &report.hops {
             let carried = Carried::by(hop);
-            if carried.any() {
-                let given = way.given.entry(&hop.to).or_default();
-                *given = given.and(carried);
-            } else if hop.in_trace {
-                way.denied.insert(&hop.to);
+            let is_ours = hop.in_trace || hop.from.as_ref().is_some_and(|from| stations.contains(from));
+            if carried.any() && !is_ours {
+                way.others += 1;
+                continue;
             }
+            way.receive(hop, carried);
             if is_entry(report, hop) {
                 way.entered = true;
                 way.entered_without |= !carried.any();
@@ -87,15 +98,51 @@ impl<'a> Way<'a> {
                 (false, false) => sent.stray.push(hop),
             }
         }
-        if !way.entered {
-            way.given.extend(reached_directly(report));
-        }
         way
     }
 
-    /// What somebody was given, where it is clear that it was: not if it was called both with and without the key.
-    pub(super) fn clearly_given(&self, station: &Station) -> Option<Carried> {
+    fn receive(&mut self, hop: &'a Hop, carried: Carried) {
+        match (carried.any(), hop.in_trace) {
+            (false, false) => {}
+            (false, true) => drop(self.denied.insert(&hop.to)),
+            (true, in_trace) => {
+                let whose = if in_trace { &mut self.given } else { &mut self.perhaps };
+                let given = whose.entry(&hop.to).or_default();
+                *given = given.and(carried);
+            }
+        }
+    }
+
+    /// What somebody was given in the probe's trace, where it is clear that it was: not if it was called both with and
+    /// without the key.
+    pub(super) fn surely_given(&self, station: &Station) -> Option<Carried> {
         self.given.get(station).copied().filter(|_| !self.denied.contains(station))
+    }
+
+    /// What somebody was given, as it seems.
+    pub(super) fn given(&self, station: &Station) -> Option<Carried> {
+        let perhaps = self.perhaps.get(station).copied();
+        self.given.get(station).copied().into_iter().chain(perhaps).reduce(Carried::and)
+    }
+
+    /// Whoever was given the key, as it seems.
+    pub(super) fn receivers(&self) -> BTreeSet<&'a Station> {
+        self.given.keys().chain(self.perhaps.keys()).copied().collect()
+    }
+}
+
+/// Who is in the probe's trace, and whom these gave the key in another one.
+fn on_the_way<'a>(report: &'a TraceReport, direct: Option<&'a Station>) -> BTreeSet<&'a Station> {
+    let in_trace = report.hops.iter().filter(|hop| hop.in_trace);
+    let mut stations: BTreeSet<_> = in_trace.flat_map(|hop| hop.from.iter().chain([&hop.to])).chain(direct).collect();
+    loop {
+        let keyed = report.hops.iter().filter(|hop| Carried::by(hop).any());
+        let next = keyed.filter(|hop| hop.from.as_ref().is_some_and(|from| stations.contains(from)));
+        let more: Vec<_> = next.map(|hop| &hop.to).filter(|to| !stations.contains(*to)).collect();
+        if more.is_empty() {
+            return stations;
+        }
+        stations.extend(more);
     }
 }
 
