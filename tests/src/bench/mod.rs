@@ -1,6 +1,9 @@
-//! `make bench`: the main loop's speed beside its floors, and the router's beside its peers.
+//! `make bench`: the main loop's speed beside its floors, the router's beside its peers, and the renderer's beside the
+//! reference's.
 
+pub mod kustomize;
 pub mod main_loop;
+mod median;
 pub mod router;
 
 use crate::stage::Error;

@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use lapdev_tests::{bench, stage::Error};
 use std::{io::Write as _, process::ExitCode};
 
-/// Measures both parts, or one.
+/// Measures all parts, or one.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
@@ -18,6 +18,8 @@ enum Part {
     MainLoop,
     /// The router beside haproxy and nginx. Needs root, for a network namespace.
     Router(bench::router::Length),
+    /// `lapdev render` beside kustomize.
+    Kustomize(bench::kustomize::Length),
 }
 
 #[tokio::main]
@@ -35,9 +37,11 @@ async fn run(part: Option<Part>) -> Result<(), Error> {
     match part {
         Some(Part::MainLoop) => bench::main_loop::run().await,
         Some(Part::Router(length)) => bench::router::run(&length).await,
+        Some(Part::Kustomize(length)) => bench::kustomize::run(&length),
         None => {
             bench::main_loop::run().await?;
-            bench::router::run(&bench::router::Length::default()).await
+            bench::router::run(&bench::router::Length::default()).await?;
+            bench::kustomize::run(&bench::kustomize::Length::default())
         }
     }
 }

@@ -5,7 +5,6 @@
 mod change;
 mod ground;
 mod measure;
-mod median;
 mod memory;
 mod program;
 mod proxy;

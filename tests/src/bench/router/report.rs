@@ -1,7 +1,7 @@
 //! The tables of docs/benchmarks.md, and the bounds that fail the bench.
 
-use super::{IDLE, Length, RATE, change::Change, measure::Measured, median::median, memory::Memories, series::Series};
-use crate::stage::Error;
+use super::{IDLE, Length, RATE, change::Change, measure::Measured, memory::Memories, series::Series};
+use crate::{bench::median::median, stage::Error};
 use std::{fmt::Write as _, io::Write as _};
 
 const ROUTER: &str = "lapdev-router";

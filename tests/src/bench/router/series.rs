@@ -3,10 +3,9 @@
 use super::{
     ground::Ground,
     measure::{Drive, Measured},
-    median::median,
     proxy::Proxy,
 };
-use crate::{load::Protocol, stage::Error};
+use crate::{bench::median::median, load::Protocol, stage::Error};
 use std::io::Write as _;
 
 /// The rounds of one load on one proxy.
