@@ -34,7 +34,7 @@ pub fn render(source: Source<'_>, directory: &TreePath) -> Result<Vec<Object>, E
         helm_namespace: String::new(),
         charts: 0,
         noting: kustomization.build_metadata.transformations.then(|| root.clone()),
-        defaults: Rc::new(FieldSpecs::default()),
+        defaults: Rc::new(FieldSpecs::built_in()),
         budget,
     };
     kustomization.open_api.choose(source, &root)?;
@@ -81,7 +81,7 @@ impl Build<'_> {
     fn start(&self) -> Accumulated {
         Accumulated {
             list: ResourceList::new(self.budget.clone()),
-            specs: Rc::clone(&self.defaults),
+            specs: Rc::new(FieldSpecs::nothing()),
             vars: Vars::default(),
         }
     }
@@ -108,12 +108,7 @@ impl Build<'_> {
             self.helm_namespace.clone_from(&kustomization.namespace);
         }
         self.resources(directory, &kustomization.resources, all)?;
-        if !kustomization.configurations.is_empty() {
-            configurations::add(&kustomization.configurations, self.source, directory, Rc::make_mut(&mut all.specs))?;
-        }
-        if !kustomization.crds.is_empty() {
-            crds::add(&kustomization.crds, self.source, directory, Rc::make_mut(&mut all.specs))?;
-        }
+        self.field_specs(directory, kustomization, &mut all.specs)?;
         self.generators(directory, kustomization, all)?;
         for entry in &kustomization.components {
             self.component(directory, entry, all)?;
@@ -128,6 +123,25 @@ impl Build<'_> {
         }
         self.helm_namespace = inherited;
         self.visited.pop();
+        Ok(())
+    }
+
+    /// Adds the built-in field specs with those of the kustomization's own files to its bases'.
+    fn field_specs(&self, directory: &TreePath, of: &Kustomization, all: &mut Rc<FieldSpecs>) -> Result<(), Error> {
+        let conflict = |entries: &[Text], why| {
+            let place = entries.first().map_or_else(|| Place::of(directory), |entry| entry.place.clone());
+            Error::new(place, Problem::Invalid(why))
+        };
+        let mut own = Rc::clone(&self.defaults);
+        if !of.configurations.is_empty() {
+            let read = configurations::read(&of.configurations, self.source, directory)?;
+            FieldSpecs::join(&mut own, &Rc::new(read)).map_err(|why| conflict(&of.configurations, why))?;
+        }
+        FieldSpecs::join(all, &own).map_err(|why| conflict(&of.configurations, why))?;
+        if !of.crds.is_empty() {
+            let read = crds::read(&of.crds, self.source, directory)?;
+            FieldSpecs::join(all, &Rc::new(read)).map_err(|why| conflict(&of.crds, why))?;
+        }
         Ok(())
     }
 
@@ -177,10 +191,8 @@ impl Build<'_> {
             Some(copy) => copy,
             None => self.accumulate_base(key, entry)?,
         };
-        if !inner.specs.is_default {
-            let conflict = |why| Error::new(entry.place.clone(), Problem::Invalid(why));
-            Rc::make_mut(&mut all.specs).add(&inner.specs).map_err(conflict)?;
-        }
+        let conflict = |why| Error::new(entry.place.clone(), Problem::Invalid(why));
+        FieldSpecs::join(&mut all.specs, &inner.specs).map_err(conflict)?;
         all.vars.merge(&inner.vars)?;
         all.list.join(inner.list)
     }

@@ -64,15 +64,16 @@ fn is_local(resource: &Resource) -> bool {
 
 /// Removes bookkeeping, and writes every value as the string that Kubernetes needs.
 fn tidy_annotations(resource: &mut Resource) {
+    let is_text = resource.annotations().is_none_or(|pairs| pairs.values().all(Value::is_string));
+    let texts =
+        if is_text && resource.spellings.is_empty() { None } else { Some(resource.texts("/metadata/annotations")) };
     let Some(metadata) = resource.value.get_mut("metadata").and_then(Value::as_object_mut) else { return };
     let Some(annotations) = metadata.get_mut("annotations") else { return };
     if let Value::Object(annotations) = annotations {
-        annotations.retain(|key, _| !key.starts_with(INTERNAL) && !LEGACY.contains(&key.as_str()));
-        for value in annotations.values_mut() {
-            if let Value::Number(_) | Value::Bool(_) | Value::Null = value {
-                *value = Value::String(value.to_string());
-            }
+        if let Some(texts) = texts {
+            *annotations = texts.into_iter().map(|(key, text)| (key, Value::from(text))).collect();
         }
+        annotations.retain(|key, _| !key.starts_with(INTERNAL) && !LEGACY.contains(&key.as_str()));
     }
     if annotations.is_null() || annotations.as_object().is_some_and(serde_json::Map::is_empty) {
         metadata.remove("annotations");

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 /// Rewrites every reference to an object that was renamed or moved.
 pub fn apply(list: &mut ResourceList, specs: &FieldSpecs) -> Result<(), Error> {
+    list.iter().try_for_each(check_accounts)?;
     let renamed = Renamed::of(list);
     if renamed.by_name.is_empty() {
         return Ok(());
@@ -117,6 +118,21 @@ impl<'c> Referrer<'c> {
 fn role(object: &Value) -> Option<(String, String)> {
     let text = |key: &str| object.get("roleRef")?.get(key)?.as_str().map(str::to_owned);
     Some((text("apiGroup")?, text("kind")?))
+}
+
+/// A role binding may leave out the namespace of an account, but not leave it empty.
+fn check_accounts(resource: &Resource) -> Result<(), Error> {
+    let subjects = resource.value.get("subjects").filter(|_| resource.kind() == "RoleBinding");
+    let blank = subjects.and_then(Value::as_array).into_iter().flatten().find(|subject| {
+        subject["kind"] == "ServiceAccount" && subject.get("namespace").is_some_and(|name| !name.is_string())
+    });
+    match blank {
+        None => Ok(()),
+        Some(_) => {
+            let why = format!("{}: the `namespace` of a subject must be a string; fill it in", resource.id());
+            Err(Error::new(resource.place.clone(), Problem::Invalid(why)))
+        }
+    }
 }
 
 fn account_namespaces(resource: &Resource) -> HashSet<String> {

@@ -148,6 +148,7 @@ pub const IMAGES: &[Row] = &[
     ("", "", "", "spec/template/spec/containers[]/image", true),
     ("", "", "", "spec/template/spec/initContainers[]/image", true),
     ("", "", "", "spec/template/spec/volumes[]/image/reference", true),
+    ("", "", "", "spec/jobTemplate/spec/template/spec/volumes[]/image/reference", true),
 ];
 
 /// Where counts of replicas stand.

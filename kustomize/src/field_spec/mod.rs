@@ -7,6 +7,7 @@ pub use walk::{Create, apply, lead};
 
 use crate::resource::Gvk;
 use std::borrow::Cow;
+use std::rc::Rc;
 
 /// A path in the objects of some types. Empty group, version or kind mean any.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,10 +32,10 @@ pub struct NameReference {
 }
 
 /// All field specs of a kustomization.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct FieldSpecs {
-    /// Whether there is nothing in it but the built-in field specs.
-    pub is_default: bool,
+    /// How the content is known without looking at it.
+    content: Content,
     pub prefixes: Vec<FieldSpec>,
     pub suffixes: Vec<FieldSpec>,
     pub namespace: Vec<FieldSpec>,
@@ -49,8 +50,22 @@ pub struct FieldSpecs {
     pub name_references: Vec<NameReference>,
 }
 
-impl Default for FieldSpecs {
-    fn default() -> Self {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Content {
+    Nothing,
+    BuiltIn,
+    #[default]
+    Any,
+}
+
+impl FieldSpecs {
+    /// Those of a kustomization that has not begun.
+    pub fn nothing() -> Self {
+        Self { content: Content::Nothing, ..Self::default() }
+    }
+
+    /// The field specs of the built-in kinds.
+    pub fn built_in() -> Self {
         let rows = |rows: &[defaults::Row]| rows.iter().map(FieldSpec::of_row).collect();
         let references = |row: &defaults::ReferenceRow| NameReference {
             group: row.0.into(),
@@ -59,7 +74,7 @@ impl Default for FieldSpecs {
             referrers: row.3.iter().map(FieldSpec::of_row).collect(),
         };
         Self {
-            is_default: true,
+            content: Content::BuiltIn,
             prefixes: rows(defaults::NAME),
             suffixes: rows(defaults::NAME),
             namespace: rows(defaults::NAMESPACE),
@@ -74,32 +89,73 @@ impl Default for FieldSpecs {
             name_references: defaults::NAME_REFERENCES.iter().map(references).collect(),
         }
     }
-}
 
-impl FieldSpecs {
-    /// Adds those of another kustomization. The message names two that contradict each other.
-    pub fn add(&mut self, other: &Self) -> Result<(), String> {
-        if other.is_default {
-            return Ok(());
+    /// Adds others behind these. Merging is the reference's, which is more than a sum: the result
+    /// is sorted by type, and a field spec that comes after one of fewer types with the same path
+    /// counts as a repetition of it. So `metadata/name` for one kind, once merged twice, stands in
+    /// for `metadata/name` of all kinds. The message names two that contradict each other.
+    pub fn join(this: &mut Rc<Self>, more: &Rc<Self>) -> Result<(), String> {
+        match (this.content, more.content) {
+            (_, Content::Nothing) | (Content::BuiltIn, Content::BuiltIn) => Ok(()),
+            (Content::Nothing, Content::BuiltIn) => {
+                *this = Rc::clone(more);
+                Ok(())
+            }
+            _ => Rc::make_mut(this).add(more),
         }
-        self.is_default = false;
-        let lists = [
-            (&mut self.prefixes, &other.prefixes),
-            (&mut self.suffixes, &other.suffixes),
-            (&mut self.namespace, &other.namespace),
-            (&mut self.common_labels, &other.common_labels),
-            (&mut self.labels, &other.labels),
-            (&mut self.template_labels, &other.template_labels),
-            (&mut self.volume_claim_template_labels, &other.volume_claim_template_labels),
-            (&mut self.common_annotations, &other.common_annotations),
-            (&mut self.var_references, &other.var_references),
-            (&mut self.images, &other.images),
-            (&mut self.replicas, &other.replicas),
-        ];
-        for (mine, theirs) in lists {
+    }
+
+    /// Adds others behind these, as [`FieldSpecs::join`] does.
+    pub fn add(&mut self, other: &Self) -> Result<(), String> {
+        self.content = Content::Any;
+        let theirs = other.lists();
+        for (mine, theirs) in self.lists_mut().into_iter().zip(theirs) {
             merge(mine, theirs)?;
         }
-        other.name_references.iter().try_for_each(|reference| self.add_reference(reference))
+        other.name_references.iter().try_for_each(|reference| self.add_reference(reference))?;
+        self.sort();
+        Ok(())
+    }
+
+    /// Sorts each list by the types that its field specs are for.
+    pub fn sort(&mut self) {
+        for list in self.lists_mut() {
+            list.sort_by_cached_key(|spec| order_key(&spec.group, &spec.version, &spec.kind));
+        }
+        self.name_references
+            .sort_by_cached_key(|reference| order_key(&reference.group, &reference.version, &reference.kind));
+    }
+
+    fn lists(&self) -> [&Vec<FieldSpec>; 11] {
+        [
+            &self.prefixes,
+            &self.suffixes,
+            &self.namespace,
+            &self.common_labels,
+            &self.labels,
+            &self.template_labels,
+            &self.volume_claim_template_labels,
+            &self.common_annotations,
+            &self.var_references,
+            &self.images,
+            &self.replicas,
+        ]
+    }
+
+    fn lists_mut(&mut self) -> [&mut Vec<FieldSpec>; 11] {
+        [
+            &mut self.prefixes,
+            &mut self.suffixes,
+            &mut self.namespace,
+            &mut self.common_labels,
+            &mut self.labels,
+            &mut self.template_labels,
+            &mut self.volume_claim_template_labels,
+            &mut self.common_annotations,
+            &mut self.var_references,
+            &mut self.images,
+            &mut self.replicas,
+        ]
     }
 
     /// Adds the fields that hold names of a type to those already known for it.
@@ -115,6 +171,10 @@ impl FieldSpecs {
             }
         }
     }
+}
+
+fn order_key(group: &str, version: &str, kind: &str) -> (isize, String) {
+    Gvk { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() }.order_key()
 }
 
 impl FieldSpec {

@@ -19,9 +19,10 @@ pub struct BuildMetadata {
 /// The built-in plugin that made or changed an object.
 #[derive(Clone, Debug)]
 pub struct Plugin {
-    pub kind: String,
+    kind: String,
     /// Empty where a field of a kustomization stands for the plugin.
-    pub name: String,
+    name: String,
+    namespace: String,
 }
 
 const ORIGIN: &str = "config.kubernetes.io/origin";
@@ -64,13 +65,28 @@ impl BuildMetadata {
 impl Plugin {
     /// A plugin that a field of a kustomization stands for.
     pub fn of_field(kind: &str) -> Self {
-        Self { kind: kind.to_owned(), name: String::new() }
+        Self { kind: kind.to_owned(), name: String::new(), namespace: String::new() }
+    }
+
+    /// A plugin that an object configures.
+    pub fn of_config(config: &Resource) -> Self {
+        Self {
+            kind: config.kind().to_owned(),
+            name: config.name().to_owned(),
+            namespace: config.namespace().to_owned(),
+        }
     }
 
     fn configured_in(&self, root: &TreePath, file: &TreePath) -> String {
-        let name = if self.name.is_empty() { String::new() } else { format!("  name: {}\n", self.name) };
         let (repository, file) = (repository(file), relative(root, file));
-        format!("{repository}configuredIn: {file}\nconfiguredBy:\n  apiVersion: builtin\n  kind: {}\n{name}", self.kind)
+        let mut text =
+            format!("{repository}configuredIn: {file}\nconfiguredBy:\n  apiVersion: builtin\n  kind: {}\n", self.kind);
+        for (field, value) in [("name", &self.name), ("namespace", &self.namespace)] {
+            if !value.is_empty() {
+                text.push_str(&format!("  {field}: {value}\n"));
+            }
+        }
+        text
     }
 
     /// Notes in every object that this plugin, configured in a file, has run over it.

@@ -1,7 +1,7 @@
 //! `configurations:` adds field specs to the built-in ones, so that custom kinds take part.
 
 use crate::error::{Error, Place, Problem};
-use crate::field_spec::{FieldSpecs, NameReference, merge};
+use crate::field_spec::{FieldSpecs, NameReference};
 use crate::kustomization::{Field, Text};
 use crate::path::TreePath;
 use crate::source::Source;
@@ -22,20 +22,22 @@ const FIELDS: &[&str] = &[
     "replicas",
 ];
 
-/// Adds the field specs of every file.
-pub fn add(entries: &[Text], source: Source<'_>, root: &TreePath, specs: &mut FieldSpecs) -> Result<(), Error> {
+/// The field specs of all files.
+pub fn read(entries: &[Text], source: Source<'_>, root: &TreePath) -> Result<FieldSpecs, Error> {
+    let mut all = FieldSpecs::default();
     for entry in entries {
         let file = source.required_file(root, &entry.value, &entry.place)?;
         let node = yaml::single(&source.text(&file)?, Dialect::Kustomization, &source.options.limits)
             .map_err(|(at, problem)| Error::new(Place::at(&file, at), problem))?;
-        read(&Field::root(&node, &file), specs)?;
+        let specs = one(&Field::root(&node, &file))?;
+        all.add(&specs).map_err(|why| Error::new(Place::of(&file), Problem::Invalid(why)))?;
     }
-    Ok(())
+    Ok(all)
 }
 
-fn read(field: &Field<'_>, specs: &mut FieldSpecs) -> Result<(), Error> {
+fn one(field: &Field<'_>) -> Result<FieldSpecs, Error> {
     let fields = field.mapping(FIELDS)?;
-    specs.is_default = false;
+    let mut specs = FieldSpecs::default();
     let lists = [
         ("namePrefix", &mut specs.prefixes),
         ("nameSuffix", &mut specs.suffixes),
@@ -51,13 +53,11 @@ fn read(field: &Field<'_>, specs: &mut FieldSpecs) -> Result<(), Error> {
     ];
     for (name, list) in lists {
         let Some(field) = fields.get(name) else { continue };
-        merge(list, &field.list(super::field_spec)?).map_err(|why| field.error(Problem::Invalid(why)))?;
+        *list = field.list(super::field_spec)?;
     }
-    let Some(field) = fields.get("nameReference") else { return Ok(()) };
-    for reference in field.list(name_reference)? {
-        specs.add_reference(&reference).map_err(|why| field.error(Problem::Invalid(why)))?;
-    }
-    Ok(())
+    specs.name_references = fields.list("nameReference", name_reference)?;
+    specs.sort();
+    Ok(specs)
 }
 
 fn name_reference(field: &Field<'_>) -> Result<NameReference, Error> {

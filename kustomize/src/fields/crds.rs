@@ -14,19 +14,22 @@ const MAX_PROPERTIES: usize = 100_000;
 /// Each field that matters is compared with all before it.
 const MAX_FIELDS: usize = 5_000;
 
-/// Adds the field specs of every file.
-pub fn add(entries: &[Text], source: Source<'_>, root: &TreePath, specs: &mut FieldSpecs) -> Result<(), Error> {
+/// The field specs of all files.
+pub fn read(entries: &[Text], source: Source<'_>, root: &TreePath) -> Result<FieldSpecs, Error> {
+    let mut all = FieldSpecs::default();
     for entry in entries {
         let file = source.required_file(root, &entry.value, &entry.place)?;
         let invalid = |why| Error::new(Place::of(&file), Problem::Invalid(why));
         let Value::Object(definitions) = super::openapi::document(source, &file)? else {
             return Err(invalid("a mapping of type names to definitions was expected".to_owned()));
         };
-        specs.is_default = false;
-        let mut reader = Reader { definitions: &definitions, specs, left: MAX_PROPERTIES, fields: MAX_FIELDS };
+        let mut specs = FieldSpecs::default();
+        let mut reader =
+            Reader { definitions: &definitions, specs: &mut specs, left: MAX_PROPERTIES, fields: MAX_FIELDS };
         reader.all().map_err(invalid)?;
+        all.add(&specs).map_err(invalid)?;
     }
-    Ok(())
+    Ok(all)
 }
 
 const TOO_MANY: &str = "too many fields hold labels, annotations or names; split the kustomization";

@@ -17,11 +17,11 @@ use crate::source::Source;
 /// What one configuration generates.
 pub fn generate(mut config: Resource, source: Source<'_>, root: &TreePath) -> Result<Vec<Resource>, Error> {
     let kind = builtin_kind(&config)?;
-    let name = config.name().to_owned();
+    let plugin = Plugin::of_config(&config);
     if kind == helm::PLUGIN {
         let (node, file) = settings(config);
         let mut made = helm::plugin(&Field::lenient(&node, &file))?.generate(source, root, "")?;
-        made.iter_mut().for_each(|one| one.made_by = Some(Plugin { kind: kind.clone(), name: name.clone() }));
+        made.iter_mut().for_each(|one| one.made_by = Some(plugin.clone()));
         return Ok(made);
     }
     // Name and namespace may stand in the metadata only.
@@ -40,6 +40,6 @@ pub fn generate(mut config: Resource, source: Source<'_>, root: &TreePath) -> Re
         "IAMPolicyGenerator" => iam_policy_generator::generate(&field)?,
         other => return Err(field.error(Problem::Unsupported(format!("the generator `{other}`"), ""))),
     };
-    resource.made_by = Some(Plugin { kind, name });
+    resource.made_by = Some(plugin);
     Ok(vec![resource])
 }

@@ -11,7 +11,8 @@ use serde_json::Value;
 /// One entry of `images:`.
 #[derive(Debug)]
 pub struct Image {
-    pattern: Regex,
+    /// Nothing, where the name is no regular expression: then it matches no image.
+    pattern: Option<Regex>,
     new_name: String,
     new_tag: String,
     tag_suffix: String,
@@ -24,12 +25,8 @@ impl Image {
     pub fn decode(field: &Field<'_>) -> Result<Self, Error> {
         let fields = field.mapping(Self::FIELDS)?;
         let name = fields.string("name")?;
-        // The name is an expression, not text, if it can be one: users rely on it.
-        let pattern = pattern(&name)
-            .or_else(|_| pattern(&regex::escape(&name)))
-            .map_err(|_| field.error(Problem::Invalid(format!("the name `{name}` cannot be looked for"))))?;
         Ok(Self {
-            pattern,
+            pattern: pattern(&name).ok(),
             new_name: fields.string("newName")?,
             new_tag: fields.string("newTag")?,
             tag_suffix: fields.string("tagSuffix")?,
@@ -79,7 +76,7 @@ impl Image {
     fn image(&self, value: &mut Value, budget: &Budget) -> Result<(), String> {
         match value {
             Value::String(image) => {
-                if self.pattern.is_match(image) {
+                if self.pattern.as_ref().is_some_and(|pattern| pattern.is_match(image)) {
                     *image = self.changed(image);
                     budget.pay(1, text_weight(image))?;
                 }
@@ -114,7 +111,7 @@ impl Image {
 
 /// Matches images of a name, with any tag and digest.
 fn pattern(name: &str) -> Result<Regex, regex::Error> {
-    Regex::new(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9_.+-]+:[a-zA-Z0-9_.{{}}-]*)?$"))
+    Regex::new(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{{}}-]*)?$"))
 }
 
 /// Name, tag and digest; a `:` before the first `/` belongs to a host's port.
@@ -144,7 +141,7 @@ mod tests {
     #[test]
     fn a_tag_drops_the_digest_and_a_digest_the_tag() {
         let image = |new_tag: &str, digest: &str| Image {
-            pattern: Regex::new("^web").expect("valid"),
+            pattern: Regex::new("^web").ok(),
             new_name: String::new(),
             new_tag: new_tag.to_owned(),
             tag_suffix: String::new(),

@@ -52,14 +52,15 @@ impl Patch {
                 return Err(field.error(Problem::Patch("`path` and `patch` exclude each other; remove one".to_owned())));
             }
         };
-        let options = fields.get("options").map(|options| options.flags()).transpose()?.unwrap_or_default();
-        let option = |name: &str| options.get(name).copied().unwrap_or_default();
+        let options = fields.get("options");
+        let options = options.map(|field| field.mapping(&["allowNameChange", "allowKindChange"])).transpose()?;
+        let option = |name: &str| options.as_ref().map_or(Ok(false), |options| options.boolean(name));
         Ok(Self {
             place: field.place(),
             content,
             target: fields.get("target").map(|target| Selector::decode(&target)).transpose()?,
-            allow_name_change: option("allowNameChange"),
-            allow_kind_change: option("allowKindChange"),
+            allow_name_change: option("allowNameChange")?,
+            allow_kind_change: option("allowKindChange")?,
             must_say_something: false,
         })
     }
@@ -103,6 +104,10 @@ impl Patch {
 
     /// Applies an entry of `patchesJson6902:`, which is always a JSON patch.
     pub fn apply_json6902(&self, source: Source<'_>, root: &TreePath, list: &mut ResourceList) -> Result<(), Error> {
+        if !self.target.as_ref().is_some_and(Selector::has_name) {
+            let why = "the target needs a `name`; for one without, move the patch to `patches`";
+            return Err(Error::new(self.place.clone(), Problem::Patch(why.to_owned())));
+        }
         let (text, place) = self.read(source, root)?;
         let operations = operations(&text, source).map_err(|failure| located(&place, failure))?;
         match operations.is_empty() {
@@ -129,6 +134,7 @@ impl Patch {
         for resource in list.items_mut().iter_mut().filter(|resource| target.matches(resource)) {
             resource.remember();
             resource.valueless.clear();
+            resource.spellings.clear();
             let result = with_annotations(&mut resource.value, |value| json6902::apply(value, operations, &budget));
             result.map_err(|(at, why)| located(place, (at, format!("{}: {why}", resource.id()))))?;
             rounding::round(&mut resource.value);
@@ -157,6 +163,7 @@ impl Patch {
         for at in selected {
             let resource = &mut list.items_mut()[at];
             let mut patch = patch.clone();
+            metadata_as_text(&mut patch);
             if let (Some(object), Some(version)) = (patch.value.as_object_mut(), resource.value.get("apiVersion")) {
                 object.insert("apiVersion".to_owned(), version.clone());
             }
@@ -202,8 +209,9 @@ pub fn apply_strategic_merge(
     if let (Some(first), true) = (entries.first(), patches.is_empty()) {
         return Err(Error::new(first.place.clone(), Problem::Patch("the patches are empty".to_owned())));
     }
-    for patch in patches {
+    for mut patch in patches {
         let at = named(&patch, list)?;
+        metadata_as_text(&mut patch);
         merge(&mut list.items_mut()[at], patch, Keep { name: true, kind: true }, source.types)?;
         drop_deleted(list)?;
     }
@@ -231,14 +239,32 @@ struct Keep {
     kind: bool,
 }
 
+/// Makes strings of all labels and annotations of a patch, its nulls too, which then delete
+/// nothing: so the reference does where a patch has a target.
+fn metadata_as_text(patch: &mut Resource) {
+    let texts = ["labels", "annotations"].map(|field| (field, patch.texts(&format!("/metadata/{field}"))));
+    let Some(metadata) = patch.metadata_mut() else { return };
+    for (field, pairs) in texts {
+        match pairs.is_empty() {
+            true => metadata.remove(field),
+            false => metadata.insert(field.to_owned(), serde_json::json!(pairs)),
+        };
+    }
+}
+
 /// Merges a patch into an object; one that the patch deletes becomes null.
 fn merge(resource: &mut Resource, patch: Resource, keep: Keep, types: &Types) -> Result<(), Error> {
     let (name, namespace, kind) =
         (resource.name().to_owned(), resource.namespace().to_owned(), resource.kind().to_owned());
     let (id, place) = (resource.id(), patch.place.clone());
+    if patch.value.get("$patch").is_some_and(|directive| directive == "replace") {
+        // The reference makes a new object of the patch, and then goes on with the old one.
+        return Ok(());
+    }
     types.use_now();
     let schema = Schema::new(types, [resource.comments.as_deref(), patch.comments.as_deref()]);
     let valueless = std::mem::take(&mut resource.valueless);
+    resource.spellings.extend(patch.spellings);
     let merged = strategic_merge::merge(resource.value.take(), patch.value, &valueless, schema)
         .map_err(|why| Error::new(place, Problem::Patch(format!("{id}: {why}"))))?;
     if let Some(comments) = &patch.comments {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Problem};
 use crate::kustomization::Field;
-use crate::resource::{Id, Resource};
+use crate::resource::{Id, KINDS_FIRST, KINDS_LAST, Resource};
 use std::collections::HashMap;
 
 /// The order of the output.
@@ -18,36 +18,9 @@ impl Default for Order {
     /// What the reference's command does by default.
     fn default() -> Self {
         let owned = |kinds: &[&str]| kinds.iter().map(|kind| (*kind).to_owned()).collect();
-        Self::Legacy { first: owned(FIRST), last: owned(LAST) }
+        Self::Legacy { first: owned(KINDS_FIRST), last: owned(KINDS_LAST) }
     }
 }
-
-const FIRST: &[&str] = &[
-    "Namespace",
-    "ResourceQuota",
-    "StorageClass",
-    "CustomResourceDefinition",
-    "ServiceAccount",
-    "PodSecurityPolicy",
-    "Role",
-    "ClusterRole",
-    "RoleBinding",
-    "ClusterRoleBinding",
-    "ConfigMap",
-    "Secret",
-    "Endpoints",
-    "Service",
-    "LimitRange",
-    "PriorityClass",
-    "PersistentVolume",
-    "PersistentVolumeClaim",
-    "Deployment",
-    "StatefulSet",
-    "CronJob",
-    "PodDisruptionBudget",
-];
-
-const LAST: &[&str] = &["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
 
 impl Order {
     pub fn decode(field: &Field<'_>) -> Result<Self, Error> {
@@ -83,20 +56,19 @@ impl Order {
         }
         resources.sort_by_cached_key(|resource| {
             let (id, namespace) = (resource.id(), resource.namespace());
-            (ranks.get(id.gvk.kind.as_str()).copied().unwrap_or(0), type_key(&id), object_key(&id, namespace))
+            let rank = ranks.get(id.gvk.kind.as_str()).copied().unwrap_or(0);
+            (rank, type_key(&id, rank != 0), object_key(&id, namespace))
         });
     }
 }
 
-/// The reference compares these as one string, so the separators and stand-ins count.
-fn type_key(id: &Id) -> String {
-    let or = |text: &str, stand_in: &str| if text.is_empty() { stand_in.to_owned() } else { text.to_owned() };
-    let gvk = &id.gvk;
-    if gvk.kind == "Namespace" && gvk.group.is_empty() {
-        // The real one comes before others that are called so.
-        return String::new();
+/// The reference compares types as text, where the separators and stand-ins count.
+fn type_key(id: &Id, is_ranked: bool) -> String {
+    // Among objects called so, the real ones come first; unranked, they stand among all kinds.
+    match is_ranked && id.gvk.kind == "Namespace" && id.gvk.group.is_empty() {
+        true => String::new(),
+        false => id.gvk.order_text(),
     }
-    format!("{}_{}_{}", or(&gvk.group, "~G"), or(&gvk.version, "~V"), or(&gvk.kind, "~K"))
 }
 
 fn object_key(id: &Id, namespace: &str) -> String {

@@ -48,7 +48,7 @@ pub fn apply(
 ) -> Result<(), Error> {
     // All are understood before the first one runs.
     let named = |config: Resource| {
-        let plugin = Plugin { kind: config.kind().to_owned(), name: config.name().to_owned() };
+        let plugin = Plugin::of_config(&config);
         let file = config.place.file.clone();
         decode(config).map(|transformer| (transformer, plugin, file))
     };

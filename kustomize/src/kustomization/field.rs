@@ -135,18 +135,6 @@ impl<'k> Field<'k> {
         }
     }
 
-    /// A mapping of booleans.
-    pub fn flags(&self) -> Result<BTreeMap<String, bool>, Error> {
-        match &self.node.kind {
-            NodeKind::Mapping(entries) => entries
-                .iter()
-                .map(|entry| Ok((entry.key.clone(), self.child(&entry.value, &format!(".{}", entry.key)).boolean()?)))
-                .collect(),
-            NodeKind::Null { .. } => Ok(BTreeMap::new()),
-            _ => self.wrong("a mapping of true and false"),
-        }
-    }
-
     /// A mapping with none but the known fields.
     pub fn mapping(&self, known: &[&'static str]) -> Result<Fields<'k>, Error> {
         let entries = match &self.node.kind {

@@ -66,9 +66,9 @@ fn kind_and_path(item: Value) -> Result<(Kind, Vec<String>, String), String> {
     Ok((kind, path, written))
 }
 
-/// A JSON pointer's parts; the reference refuses the empty one.
+/// A JSON pointer's parts; the reference refuses the empty one, and skips what is before the first `/`.
 fn pointer(text: &str) -> Result<Vec<String>, String> {
-    let rest = text.strip_prefix('/').ok_or_else(|| format!("the path `{text}` must start with `/`"))?;
+    let (_, rest) = text.split_once('/').ok_or_else(|| format!("the path `{text}` must start with `/`"))?;
     Ok(rest.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect())
 }
 
@@ -93,7 +93,11 @@ fn one(object: &mut Value, operation: &Operation, budget: &Budget) -> Result<(),
             add(object, path, value)
         }
         Kind::Copy(from) => {
-            let value = paid(get(object, from)?, path, budget)?;
+            // What a mapping lacks is copied as null.
+            let value = match container(object, from)? {
+                (Value::Object(map), key) if !map.contains_key(key) => Value::Null,
+                _ => paid(get(object, from)?, path, budget)?,
+            };
             add(object, path, value)
         }
     }

@@ -1,6 +1,7 @@
 //! Which objects a patch applies to: anchored regular expressions on type, name and namespace, and
 //! Kubernetes label selectors on labels and annotations.
 
+use super::elements;
 use crate::error::{Error, Problem};
 use crate::kustomization::{Field, Fields};
 use crate::resource::{Gvk, Id, Resource};
@@ -38,6 +39,11 @@ impl Selector {
             labels: Requirements::decode(&fields, "labelSelector")?,
             annotations: Requirements::decode(&fields, "annotationSelector")?,
         })
+    }
+
+    /// Whether the name counts.
+    pub fn has_name(&self) -> bool {
+        self.name.is_some()
     }
 
     /// Whether a patch means the object, by its present or its original name and namespace.
@@ -117,17 +123,22 @@ enum Operator {
     In(Vec<String>),
     /// Also holds where the label is absent.
     NotIn(Vec<String>),
+    Greater(i64),
+    Less(i64),
 }
 
 impl Requirement {
     fn holds(&self, labels: Option<&Map<String, Value>>) -> bool {
-        let value = labels.and_then(|labels| labels.get(&self.key)).map(|value| value.as_str().unwrap_or_default());
-        let among = |values: &[String]| value.is_some_and(|value| values.iter().any(|one| one == value));
+        let value = labels.and_then(|labels| labels.get(&self.key)).map(elements::text);
+        let among = |values: &[String]| value.as_ref().is_some_and(|value| values.contains(value));
+        let number = || value.as_ref().and_then(|value| value.parse::<i64>().ok());
         match &self.operator {
             Operator::Exists => value.is_some(),
             Operator::Absent => value.is_none(),
             Operator::In(values) => among(values),
             Operator::NotIn(values) => !among(values),
+            Operator::Greater(bound) => number().is_some_and(|number| number > *bound),
+            Operator::Less(bound) => number().is_some_and(|number| number < *bound),
         }
     }
 }
@@ -173,6 +184,11 @@ fn parse_requirement(part: &str, whole: &str) -> Result<Requirement, String> {
             false => Err(invalid()),
         };
     }
+    for (sign, operator) in [('>', Operator::Greater as fn(i64) -> Operator), ('<', Operator::Less)] {
+        if let Some((key, bound)) = part.split_once(sign) {
+            return requirement(key, operator(bound.trim().parse().map_err(|_| invalid())?));
+        }
+    }
     let Some((head, list)) = part.split_once('(') else {
         return requirement(part, Operator::Exists);
     };
@@ -200,18 +216,27 @@ mod tests {
 
     #[test]
     fn label_selectors_follow_kubernetes() {
-        let labels = json!({"app": "web", "tier": "front"});
+        let labels = json!({"app": "web", "tier": "front", "size": 10});
         let holds = |text: &str| {
             let requirements = parse_requirements(text).expect("valid");
             requirements.iter().all(|requirement| requirement.holds(labels.as_object()))
         };
-        for text in ["app=web", "app==web,tier", "app in (api, web)", "!missing", "missing!=x", "app notin (api)"] {
+        for text in [
+            "app=web",
+            "app==web,tier",
+            "app in (api, web)",
+            "!missing",
+            "missing!=x",
+            "app notin (api)",
+            "size>1",
+            "size < 11",
+        ] {
             assert!(holds(text), "{text}");
         }
-        for text in ["app=api", "missing", "!app", "app notin (web)", "app!=web"] {
+        for text in ["app=api", "missing", "!app", "app notin (web)", "app!=web", "size>10", "app>1"] {
             assert!(!holds(text), "{text}");
         }
-        for text in ["app in web", "=x", "a b", "app in (x", ""] {
+        for text in ["app in web", "=x", "a b", "app in (x", "size>x", ""] {
             assert!(parse_requirements(text).is_err(), "{text}");
         }
     }

@@ -40,7 +40,7 @@ fn read(text: &str, dialect: Dialect, place: &Place, limits: &Limits) -> Result<
 
 fn expand(document: Node, locate: &impl Fn(crate::Position) -> Place, found: &mut Vec<Resource>) -> Result<(), Error> {
     let place = locate(document.at);
-    let valueless = document.valueless();
+    let (valueless, spellings) = (document.valueless(), document.spellings());
     // Lists of lists are queued behind, as the reference does.
     let mut queue = std::collections::VecDeque::from([document.into_value()]);
     let mut expanded = false;
@@ -55,6 +55,7 @@ fn expand(document: Node, locate: &impl Fn(crate::Position) -> Place, found: &mu
                 let mut resource = Resource::read(value, place.clone())?;
                 if !expanded {
                     resource.valueless.clone_from(&valueless);
+                    resource.spellings.clone_from(&spellings);
                 }
                 found.push(resource);
             }

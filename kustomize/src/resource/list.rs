@@ -126,7 +126,8 @@ impl ResourceList {
                 Err(Error::new(resource.place, problem))
             }
             ([at], behavior) => {
-                crate::generate::merge_into(&self.items[*at], &mut resource, behavior);
+                crate::generate::merge_into(&self.items[*at], &mut resource, behavior)
+                    .map_err(|why| Error::new(self.items[*at].place.clone(), Problem::Invalid(why)))?;
                 self.index = None;
                 self.items[*at] = resource;
                 Ok(())

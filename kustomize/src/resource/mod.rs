@@ -3,17 +3,21 @@
 mod expand;
 mod gvk;
 mod id;
+mod kind_order;
 mod list;
 
 pub use expand::{check, of_file, patches, resources};
 pub use gvk::Gvk;
 pub use id::Id;
+pub use kind_order::{KINDS_FIRST, KINDS_LAST};
 pub use list::ResourceList;
 
 use crate::error::{Error, Place, Problem};
 use crate::fields::build_metadata::Plugin;
 use crate::patch::SchemaComments;
+use crate::yaml::Spelling;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// An object with its history. Names change on the way; references and patches may use any of them.
@@ -42,6 +46,9 @@ pub struct Resource {
     /// Where the text had a key without a value, which is less than a written `null`: the first
     /// strategic merge drops it.
     pub valueless: Vec<String>,
+    /// Scalars that the text spells otherwise than their values are written. Where the reference
+    /// makes a string of a scalar, it takes what was written.
+    pub spellings: Vec<Spelling>,
     /// The schemas that the text gives in comments.
     pub comments: Option<Box<SchemaComments>>,
 }
@@ -78,6 +85,7 @@ impl Resource {
             changed_by: Vec::new(),
             vars: Vec::new(),
             valueless: Vec::new(),
+            spellings: Vec::new(),
             comments: None,
         }
     }
@@ -127,6 +135,30 @@ impl Resource {
             *metadata = Value::Object(Map::new());
         }
         metadata.as_object_mut()
+    }
+
+    /// A mapping of the object as the reference reads it where it wants strings: scalars as they were
+    /// written, of everything else nothing. `path` is a JSON pointer.
+    pub fn texts(&self, path: &str) -> BTreeMap<String, String> {
+        let pairs = self.value.pointer(path).and_then(Value::as_object).into_iter().flatten();
+        pairs.map(|(key, value)| (key.clone(), self.spelled(path, key, value))).collect()
+    }
+
+    fn spelled(&self, path: &str, key: &str, value: &Value) -> String {
+        let is_here = |pointer: &str| {
+            let rest = pointer.strip_prefix(path).and_then(|rest| rest.strip_prefix('/'));
+            rest.is_some_and(|rest| rest == key || rest.replace("~1", "/").replace("~0", "~") == key)
+        };
+        if value.is_null() && self.valueless.iter().any(|pointer| is_here(pointer)) {
+            return String::new();
+        }
+        let spelling = self.spellings.iter().find(|spelling| is_here(&spelling.pointer) && spelling.value == *value);
+        match (spelling, value) {
+            (Some(spelling), _) => spelling.text.clone(),
+            (None, Value::String(text)) => text.clone(),
+            (None, Value::Array(_) | Value::Object(_)) => String::new(),
+            (None, scalar) => scalar.to_string(),
+        }
     }
 
     pub fn labels(&self) -> Option<&Map<String, Value>> {

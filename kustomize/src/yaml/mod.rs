@@ -12,7 +12,7 @@ mod style;
 mod timestamp;
 
 pub use emit::{emit, emit_into};
-pub use node::{Entry, Node, NodeKind};
+pub use node::{Entry, Node, NodeKind, Spelling};
 pub use parse::{REPEATED, documents, single};
 pub use read_back::{check_key, check_text};
 pub use scalar::Dialect;

@@ -8,6 +8,17 @@ use serde_json::{Number, Value};
 pub struct Node {
     pub at: Position,
     pub kind: NodeKind,
+    /// The text of a plain scalar, if its value is written otherwise, as `1` is for `1.0`.
+    pub spelled: Option<Box<str>>,
+}
+
+/// A scalar that was written otherwise than its value is.
+#[derive(Clone, Debug)]
+pub struct Spelling {
+    /// Where in the document, as a JSON pointer.
+    pub pointer: String,
+    pub value: Value,
+    pub text: String,
 }
 
 /// What a value is.
@@ -24,6 +35,19 @@ pub enum NodeKind {
     Mapping(Vec<Entry>),
 }
 
+impl NodeKind {
+    /// Whether a scalar with this value was read from another text than the value is written as.
+    pub fn is_spelled_otherwise(&self, text: &str) -> bool {
+        match self {
+            Self::Null { written } => *written && text != "null",
+            Self::Bool(value) => text != if *value { "true" } else { "false" },
+            Self::Number(value) => value.to_string() != text,
+            Self::String(value) => value != text,
+            Self::Sequence(_) | Self::Mapping(_) => false,
+        }
+    }
+}
+
 /// A key of a mapping with its value; keys keep the order of the file.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -33,6 +57,10 @@ pub struct Entry {
 }
 
 impl Node {
+    pub fn new(at: Position, kind: NodeKind) -> Self {
+        Self { at, kind, spelled: None }
+    }
+
     /// The type in words, for messages.
     pub fn type_name(&self) -> &'static str {
         match self.kind {
@@ -48,18 +76,34 @@ impl Node {
     /// The places of nulls that were not written out, as JSON pointers.
     pub fn valueless(&self) -> Vec<String> {
         let mut found = Vec::new();
-        self.find_valueless(&mut String::new(), &mut found);
+        self.walk(&mut String::new(), &mut |node, path| {
+            if let NodeKind::Null { written: false } = node.kind {
+                found.push(path.to_owned());
+            }
+        });
         found
     }
 
-    fn find_valueless(&self, path: &mut String, found: &mut Vec<String>) {
+    /// Which scalars were written otherwise than their values are, by JSON pointer.
+    pub fn spellings(&self) -> Vec<Spelling> {
+        let mut found = Vec::new();
+        self.walk(&mut String::new(), &mut |node, path| {
+            if let Some(text) = &node.spelled {
+                let value = node.clone().into_value();
+                found.push(Spelling { pointer: path.to_owned(), value, text: text.to_string() });
+            }
+        });
+        found
+    }
+
+    fn walk(&self, path: &mut String, visit: &mut dyn FnMut(&Self, &str)) {
         let length = path.len();
+        visit(self, path);
         match &self.kind {
-            NodeKind::Null { written: false } => found.push(path.clone()),
             NodeKind::Sequence(items) => {
                 for (at, item) in items.iter().enumerate() {
                     path.push_str(&format!("/{at}"));
-                    item.find_valueless(path, found);
+                    item.walk(path, visit);
                     path.truncate(length);
                 }
             }
@@ -67,7 +111,7 @@ impl Node {
                 for entry in entries {
                     path.push('/');
                     path.push_str(&entry.key.replace('~', "~0").replace('/', "~1"));
-                    entry.value.find_valueless(path, found);
+                    entry.value.walk(path, visit);
                     path.truncate(length);
                 }
             }
@@ -88,7 +132,7 @@ impl Node {
                 NodeKind::Mapping(map.into_iter().map(entry).collect())
             }
         };
-        Self { at, kind }
+        Self::new(at, kind)
     }
 
     /// The plain value, positions forgotten.

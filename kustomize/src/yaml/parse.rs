@@ -25,7 +25,7 @@ pub fn documents(text: &str, dialect: Dialect, limits: &Limits) -> Result<Vec<No
 
 /// The first document of a text; `Null` if there is none. What follows it is not read.
 pub fn single(text: &str, dialect: Dialect, limits: &Limits) -> Result<Node, Failure> {
-    let none = Node { at: Position { line: 1, column: 1 }, kind: NodeKind::Null { written: false } };
+    let none = Node::new(Position { line: 1, column: 1 }, NodeKind::Null { written: false });
     Ok(Reader::new(text, dialect, limits).document()?.unwrap_or(none))
 }
 
@@ -77,16 +77,20 @@ impl<'t> Reader<'t> {
         }
         self.count(1, at)?;
         let before = self.nodes;
+        let mut spelled = None;
         let (kind, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                (self.scalar(self.ended(&text, style, span), style, tag.as_deref(), at)?, anchor)
+                let text = self.ended(&text, style, span);
+                let kind = self.scalar(text, style, tag.as_deref(), at)?;
+                spelled = kind.is_spelled_otherwise(text).then(|| text.into());
+                (kind, anchor)
             }
             Event::SequenceStart(_, anchor, _) => (self.sequence(depth)?, anchor),
             Event::MappingStart(_, anchor, _) => (self.mapping(depth)?, anchor),
             Event::Alias(id) => return self.alias(id, at),
             _ => return Err((at, Problem::Syntax("a value was expected here".to_owned()))),
         };
-        let node = Node { at, kind };
+        let node = Node { at, kind, spelled };
         if anchor != 0 {
             // The copy that aliases are made from counts too: anchors can nest.
             let size = self.nodes - before + 1;
@@ -110,7 +114,7 @@ impl<'t> Reader<'t> {
         };
         let (size, node) = (*size, (size + self.nodes <= self.limits.nodes).then(|| node.clone()));
         self.count(size, at)?;
-        node.map(|node| Node { at, kind: node.kind }).ok_or((at, Problem::TooLarge(self.limits.nodes, "values")))
+        node.map(|node| Node { at, ..node }).ok_or((at, Problem::TooLarge(self.limits.nodes, "values")))
     }
 
     /// The value as the reference reads it: a block scalar that the end of the text cuts off has no
@@ -188,7 +192,7 @@ impl<'t> Reader<'t> {
             }
         }
         if let Some(Entry { key, at, .. }) = repeated {
-            let value = Node { at, kind: NodeKind::String(key) };
+            let value = Node::new(at, NodeKind::String(key));
             entries.push(Entry { key: REPEATED.to_owned(), at, value });
         }
         Ok(NodeKind::Mapping(entries))

@@ -28,7 +28,7 @@ pub fn resolve(text: &str, dialect: Dialect) -> Result<NodeKind, NotFinite> {
     match first {
         b'~' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'y' | b'Y' | b'o' | b'O' => Ok(word(text, dialect)),
         b'.' => fraction(text),
-        b'0'..=b'9' | b'+' | b'-' => number_like(text),
+        b'0'..=b'9' | b'+' | b'-' => number_like(text, dialect),
         _ => Ok(NodeKind::String(text.to_owned())),
     }
 }
@@ -65,11 +65,14 @@ fn fraction(text: &str) -> Result<NodeKind, NotFinite> {
     }
 }
 
-fn number_like(text: &str) -> Result<NodeKind, NotFinite> {
+fn number_like(text: &str, dialect: Dialect) -> Result<NodeKind, NotFinite> {
     if matches!(text, "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF") {
         return Err(NotFinite);
     }
-    if let Some(moment) = timestamp::parse(text) {
+    // The older generation leaves moments as they are written.
+    if dialect != Dialect::Kustomization
+        && let Some(moment) = timestamp::parse(text)
+    {
         return Ok(NodeKind::String(moment));
     }
     let digits = text.replace('_', "");
@@ -133,8 +136,12 @@ fn is_float(text: &str) -> bool {
 }
 
 /// A float, written as an integer when it is whole: that is how it leaves JSON in the reference.
+/// One that is too large to be a number is text.
 fn float(text: &str) -> Result<NodeKind, NotFinite> {
     let value: f64 = text.parse().map_err(|_| NotFinite)?;
+    if value.is_infinite() {
+        return Ok(NodeKind::String(text.to_owned()));
+    }
     if value.fract() == 0.0
         && let Some(number) = whole(value)
     {
@@ -199,6 +206,7 @@ mod tests {
             assert_eq!(json(text, Dialect::Object), format!("{text:?}"));
             assert!(matches!(resolve(text, Dialect::Kustomization), Ok(NodeKind::Bool(_))), "{text}");
         }
+        assert_eq!(json("2001-01-01", Dialect::Kustomization), "\"2001-01-01\"");
         assert_eq!(json("~", Dialect::Object), "null");
         assert_eq!(json("nulls", Dialect::Object), "\"nulls\"");
     }

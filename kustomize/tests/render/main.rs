@@ -1,7 +1,10 @@
 //! What a rendering yields, and how it fails, seen from outside: trees in, YAML or one error out.
 
+mod fields;
+mod generators;
 mod helm;
 mod hostile;
+mod patches;
 mod remote;
 mod schemas;
 mod seeds;
