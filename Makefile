@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help packages tools demo test corpus bench fmt lint deny docs ci clean
+.PHONY: help packages tools demo test corpus fuzz bench fmt lint deny docs ci clean
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -21,6 +21,9 @@ test: tools ## every test, the ones on a real API server and on a real node incl
 
 corpus: ## the kustomize renderer against the conformance corpus that CI brings (LAPDEV_SHARED)
 	@tests/tools/corpus
+
+fuzz: ## each fuzz target for some seconds; needs a nightly toolchain
+	@tests/tools/fuzz
 
 bench: tools ## speed, each figure beside its floor or its peers in the same run; needs root
 	@tests/tools/debian-packages bench
