@@ -3,25 +3,19 @@
 
 use crate::{
     drain::Phase,
+    listen,
     table::{RoutedTarget, Snapshot},
     worker::Handle,
 };
 use std::{
     collections::{BTreeSet, HashMap},
-    io,
     net::{IpAddr, SocketAddr, TcpStream},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    sync::watch,
-    time::sleep,
-};
+use tokio::{net::TcpListener, sync::watch, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Connections that the system holds until they are accepted.
-const BACKLOG: u32 = 4096;
 /// After this it is tried again to listen on a port that could not be had, or to accept when the system gave nothing.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -55,7 +49,7 @@ pub async fn run(
             if open.contains_key(port) {
                 continue;
             }
-            match listen(SocketAddr::new(address, *port)) {
+            match listen::on(SocketAddr::new(address, *port)) {
                 Ok(listener) => {
                     let task = tokio::spawn(accept(*port, listener, workers.clone(), snapshots.clone()));
                     open.insert(*port, AbortOnDropHandle::new(task));
@@ -84,13 +78,6 @@ pub async fn run(
         // It was aborted, so that is all that it can say.
         let _ = task.await;
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }
 
 async fn accept(

@@ -3,7 +3,7 @@
 //! Two replicas run in each base's namespace. They watch that namespace's EndpointSlices and the ConfigMap
 //! `lapdev-routes`, and write nothing to the API server.
 //!
-//! The way of a request: [`accept`] hands its connection to a [`worker`], a thread which serves it to its end. There
+//! The way of a request: [`accept`] [`listen`]s, and hands its connection to a [`worker`], a thread which serves it to its end. There
 //! [`connection`] finds out by [`sniff`] what it speaks: [`h1`] and [`h2`] read requests, anything else is joined to the
 //! baseline by [`tcp`]. [`routing`] takes a request's key to the version that the [`table`] gives, holds it while that has
 //! no endpoint, has [`balance`] pick one, and counts it. The control side ([`watch`], [`admin`], [`count`], [`probe`])
@@ -20,6 +20,7 @@ pub mod h1;
 pub mod h2;
 pub mod idle;
 pub mod limits;
+pub mod listen;
 pub mod probe;
 pub mod proxy;
 pub mod reply;

@@ -5,14 +5,16 @@ use crate::{
     admin,
     count::Metrics,
     drain::Times,
+    listen,
     probe::Probes,
     proxy::{Parts, Proxy},
     settings::Settings,
     table::Snapshot,
     watch,
 };
-use std::{io, sync::Arc};
-use tokio::{net::TcpListener, sync::watch as channel, task::JoinHandle};
+use lapdev_api::route::ADMIN_PORT;
+use std::{io, net::SocketAddr, sync::Arc};
+use tokio::{sync::watch as channel, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Why the router cannot run.
@@ -22,7 +24,7 @@ pub enum RunError {
     #[error("cannot listen on {address} for the agent and the kubelet; LAPDEV_ADMIN_ADDRESS says where")]
     Admin {
         /// Where.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// Why not.
         source: io::Error,
     },
@@ -45,10 +47,11 @@ pub async fn run(client: kube::Client, settings: &Settings, stop: &CancellationT
     raise_open_files();
     let (publish, snapshots) = channel::channel(Arc::new(Snapshot::default()));
     let (metrics, probes) = (Arc::new(Metrics::default()), Arc::new(Probes::default()));
-    let address = settings.admin;
-    let listener = TcpListener::bind(address).await.map_err(|source| RunError::Admin { address, source })?;
+    let everywhere = settings.listen.unwrap_or_else(listen::everywhere);
+    let address = settings.admin.unwrap_or(SocketAddr::new(everywhere, ADMIN_PORT));
+    let listener = listen::on(address).map_err(|source| RunError::Admin { address, source })?;
     let parts = Parts {
-        address: settings.listen,
+        address: everywhere,
         workers: settings.workers,
         snapshots: snapshots.clone(),
         probes: probes.clone(),

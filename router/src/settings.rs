@@ -1,7 +1,7 @@
 //! What the environment of the router's process says. Read once, at its start.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     num::ParseIntError,
     str::FromStr,
     time::Duration,
@@ -17,11 +17,12 @@ const MOST_WORKERS: usize = 4;
 pub struct Settings {
     /// `NAMESPACE`: the base's.
     pub namespace: String,
-    /// `LAPDEV_LISTEN_ADDRESS`: where router ports are listened on. Default `0.0.0.0`; `::` takes both families.
-    pub listen: IpAddr,
+    /// `LAPDEV_LISTEN_ADDRESS`: where router ports are listened on; `::` takes both families. Default:
+    /// [`crate::listen::everywhere`].
+    pub listen: Option<IpAddr>,
     /// `LAPDEV_ADMIN_ADDRESS`: where the agent and the kubelet are answered. Default: the same, on
     /// [`lapdev_api::route::ADMIN_PORT`].
-    pub admin: SocketAddr,
+    pub admin: Option<SocketAddr>,
     /// `LAPDEV_DRAIN_SECONDS`: the most time between SIGTERM and the end. Default 25.
     pub drain: Duration,
     /// `LAPDEV_WORKERS`: threads that serve connections. Default: one per core that the process may use, at most 4.
@@ -61,9 +62,7 @@ impl Settings {
     /// If one is missing or illegal.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let namespace = get("NAMESPACE").ok_or(SettingsError::Missing("NAMESPACE"))?;
-        let listen = address(&get, "LAPDEV_LISTEN_ADDRESS")?.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let admin = address(&get, "LAPDEV_ADMIN_ADDRESS")?;
-        let admin = admin.unwrap_or(SocketAddr::new(listen, lapdev_api::route::ADMIN_PORT));
+        let (listen, admin) = (address(&get, "LAPDEV_LISTEN_ADDRESS")?, address(&get, "LAPDEV_ADMIN_ADDRESS")?);
         let drain = number(&get, "LAPDEV_DRAIN_SECONDS")?.map_or(DRAIN, Duration::from_secs);
         let workers = number(&get, "LAPDEV_WORKERS")?.map(|number| usize::try_from(number).unwrap_or(MOST_WORKERS));
         Ok(Self { namespace, listen, admin, drain, workers: workers.unwrap_or_else(default_workers).max(1) })
@@ -95,12 +94,11 @@ mod tests {
     #[test]
     fn only_the_namespace_must_be_said() {
         let settings = read(&[("NAMESPACE", "shop")]).expect("it is enough");
-        assert_eq!(settings.admin.to_string(), "0.0.0.0:9990");
-        assert_eq!((settings.drain, settings.listen.to_string()), (DRAIN, "0.0.0.0".to_owned()));
+        assert_eq!((settings.drain, settings.listen, settings.admin), (DRAIN, None, None));
         assert!((1..=MOST_WORKERS).contains(&settings.workers));
         let set = [("NAMESPACE", "shop"), ("LAPDEV_LISTEN_ADDRESS", "::"), ("LAPDEV_WORKERS", "0")];
         let settings = read(&set).expect("legal");
-        assert_eq!((settings.admin.to_string(), settings.workers), ("[::]:9990".to_owned(), 1));
+        assert_eq!((settings.listen.map(|address| address.to_string()), settings.workers), (Some("::".to_owned()), 1));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::talk::Talk;
 use h2::server::SendResponse;
 use http::{Request, Response};
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -32,7 +32,12 @@ pub struct Backend {
 impl Backend {
     /// Answers HTTP/1.1 requests without bodies by `<name>\n<the head>`, and keeps connections.
     pub async fn named(name: &'static str) -> Self {
-        Self::serving(move |mut stream, requests| async move {
+        Self::named_at(Ipv4Addr::LOCALHOST.into(), name).await
+    }
+
+    /// The same, at another address.
+    pub async fn named_at(at: IpAddr, name: &'static str) -> Self {
+        Self::serving(at, move |mut stream, requests| async move {
             let mut head = Vec::new();
             while stream.read_buf(&mut head).await.is_ok_and(|count| count > 0) {
                 while let Some(end) = head.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -55,7 +60,12 @@ impl Backend {
 
     /// HTTP/2: each request by `answer`.
     pub async fn http2(answer: Answer, name: &'static str) -> Self {
-        Self::serving(move |stream, requests| async move {
+        Self::http2_at(Ipv4Addr::LOCALHOST.into(), answer, name).await
+    }
+
+    /// The same, at another address.
+    pub async fn http2_at(at: IpAddr, answer: Answer, name: &'static str) -> Self {
+        Self::serving(at, move |stream, requests| async move {
             let Ok(mut connection) = h2::server::handshake(stream).await else { return };
             let mut streams = JoinSet::new();
             while let Some(Ok((request, respond))) = connection.accept().await {
@@ -66,11 +76,11 @@ impl Backend {
         .await
     }
 
-    async fn serving<F>(serve: impl Fn(TcpStream, Arc<AtomicU32>) -> F + Send + Sync + 'static) -> Self
+    async fn serving<F>(at: IpAddr, serve: impl Fn(TcpStream, Arc<AtomicU32>) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let listener = TcpListener::bind((at, 0)).await.expect("loopback");
         let (address, requests) = (listener.local_addr().expect("it is bound"), Arc::<AtomicU32>::default());
         let (mut task, count) = (JoinSet::new(), requests.clone());
         task.spawn(async move {

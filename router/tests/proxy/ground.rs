@@ -58,7 +58,11 @@ impl Ground {
         // An address for each, so that no test meets another one's router on a port that was given up.
         static GROUNDS: AtomicU8 = AtomicU8::new(1);
         let address = Ipv4Addr::new(127, 77, 0, GROUNDS.fetch_add(1, Ordering::Relaxed));
-        let web = SocketAddr::new(address.into(), 12_000);
+        Self::at(SocketAddr::new(address.into(), 12_000), workers, change).await
+    }
+
+    /// Where `web` is listened on.
+    pub async fn at(web: SocketAddr, workers: usize, change: impl FnOnce(&mut RoutingTable)) -> Self {
         let port = RoutedPort { name: String::new(), port: 80, listen: web.port(), app_protocol: None };
         let service = RoutedService { baseline: "web--baseline".to_owned(), ports: vec![port], affinity_seconds: None };
         let mut table = RoutingTable {
@@ -71,7 +75,7 @@ impl Ground {
         let (publish, snapshots) = watch::channel(Arc::default());
         let metrics = Arc::new(Metrics::default());
         let probes = Arc::new(Probes::default());
-        let parts = Parts { address: address.into(), workers, snapshots, probes, metrics: metrics.clone() };
+        let parts = Parts { address: web.ip(), workers, snapshots, probes, metrics: metrics.clone() };
         let proxy = Some(Proxy::start(parts).expect("threads"));
         let mut index = Index::default();
         index.begin_listing();

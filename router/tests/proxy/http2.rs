@@ -14,6 +14,7 @@ use h2::{
 use http::{HeaderMap, Request, Response};
 use lapdev_router::limits::CONNECT;
 use std::{
+    net::SocketAddr,
     pin::Pin,
     sync::atomic::Ordering,
     time::{Duration, Instant},
@@ -21,7 +22,11 @@ use std::{
 use tokio::net::TcpStream;
 
 pub async fn connect(ground: &Ground) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(ground.web).await.expect("it accepts");
+    connect_to(ground.web).await
+}
+
+pub async fn connect_to(web: SocketAddr) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(web).await.expect("it accepts");
     let (requests, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
     tokio::spawn(connection);
     requests

@@ -4,6 +4,7 @@
 mod backend;
 mod balanced;
 mod draining;
+mod families;
 mod ground;
 mod held;
 mod hostile;
