@@ -409,8 +409,13 @@ fn neither(entry: &Text, as_file: &Error, as_repository: Error) -> Error {
     if as_repository.place() != &entry.place {
         return as_repository;
     }
-    let why = format!("{}; and as a repository: {}", chain(as_file.problem()), chain(as_repository.problem()));
-    Error::new(entry.place.clone(), Problem::Invalid(why))
+    let as_file = chain(as_file.problem());
+    let (place, problem) = as_repository.into_parts();
+    let problem = match problem {
+        Problem::Remote(what, source) => Problem::Remote(format!("{what} (as a file: {as_file})"), source),
+        other => Problem::Invalid(format!("{}; and as a file: {as_file}", chain(&other))),
+    };
+    Error::new(place, problem)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -79,6 +79,10 @@ impl Error {
         Self(Box::new((place, problem)))
     }
 
+    pub(crate) fn into_parts(self) -> (Place, Problem) {
+        *self.0
+    }
+
     /// Where it went wrong.
     #[must_use]
     pub fn place(&self) -> &Place {
@@ -151,8 +155,9 @@ pub enum Problem {
     /// Something outside of the tree, where nobody fetches such things.
     #[error("`{0}` lies outside of the tree, and remote trees and files are not fetched here; copy it into the tree")]
     NoRemotes(String),
-    /// Something outside of the tree that could not be fetched.
-    #[error("cannot fetch `{0}`")]
+    /// Something outside of the tree that could not be fetched; the source is what the caller's
+    /// [`Remotes`](crate::Remotes) gave.
+    #[error("cannot fetch {0}")]
     Remote(String, #[source] RemoteError),
     /// A chart, where nobody runs helm.
     #[error(

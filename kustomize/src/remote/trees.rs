@@ -68,7 +68,7 @@ impl Trees<'_> {
             return Err(error(Problem::TooLarge(limit, "remote trees and files")));
         }
         let remotes = self.remotes.ok_or_else(|| error(Problem::NoRemotes(tree.name.clone())))?;
-        let content = fetch(remotes).map_err(|source| error(Problem::Remote(tree.name.clone(), source)))?;
+        let content = fetch(remotes).map_err(|source| error(Problem::Remote(format!("`{}`", tree.name), source)))?;
         let tree = Arc::new(tree);
         self.fetched.borrow_mut().insert(Arc::clone(&tree), content);
         Ok(tree)

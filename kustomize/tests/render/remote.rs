@@ -131,8 +131,8 @@ fn an_address_that_may_be_either_is_a_file_first() {
     let failure = Table::default().failure(either);
     assert_eq!(
         failure,
-        "app/kustomization.yaml:1:13: resources[0]: cannot fetch `https://git.example.com/shop/web/common?ref=v1`: \
-         404 Not Found; and as a repository: cannot fetch `https://git.example.com/shop/web?ref=v1`: no such repository"
+        "app/kustomization.yaml:1:13: resources[0]: cannot fetch `https://git.example.com/shop/web?ref=v1` (as a file: \
+         cannot fetch `https://git.example.com/shop/web/common?ref=v1`: 404 Not Found): no such repository"
     );
 }
 
@@ -228,7 +228,7 @@ fn what_is_no_directory_of_the_repository_is_said() {
     let error = table.failure("resources: [https://git.example.com/shop/web//nothing?ref=v1]\n");
     assert!(error.contains("`https://git.example.com/shop/web?ref=v1//nothing` does not exist"), "{error}");
     let error = table.failure("resources: [https://git.example.com/shop/web//common/map.yaml?ref=v1]\n");
-    assert!(error.contains("as a repository"), "{error}");
+    assert!(error.contains("does not exist") && error.contains("as a file"), "{error}");
     let error = table.failure("resources: ['ssh://git.example.com']\n");
     assert!(error.contains("names no repository"), "{error}");
 }
