@@ -106,6 +106,12 @@ async fn a_router_that_listens_has_the_service_switched_counts_and_is_waited_for
     let counted = Traffic { service: "web".into(), branch: true, requests: 1, errors: 1 };
     agent.until(branch, |status| status.traffic == [counted.clone()]).await?;
 
+    // Keys are for the agent alone, which was told of them just now.
+    for (path, status) in [("/counters", "401"), ("/table", "401"), ("/probe", "401"), ("/readyz", "200")] {
+        let answer = ask("127.0.66.2", ADMIN_PORT, path, "").await?;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")) && !answer.contains(KEY), "{path}: {answer}");
+    }
+
     // What is neither routed nor declared is not dialled.
     let request = TraceRequest { uid: branch.clone(), service: Some("db".into()), path: "/".into() };
     assert!(matches!(agent.core.trace(&request).await, Err(TraceRefused::NotAllowed(_))));

@@ -12,11 +12,11 @@ use lapdev_tests::{
     visitor::{Protocol, Question, Reply, What},
 };
 use std::path::Path;
+use tokio::process::Command;
 
 const IMAGE: &str = "localhost/ingress/nginx:stage";
 /// The Service in front of it.
 const FRONT_DOOR: &str = "ingress.ingress:80";
-const HOST: &str = "web.lapdev-env-staging.svc.cluster.local";
 /// Rounds of requests over its kept connections.
 const ROUNDS: usize = 10;
 
@@ -107,8 +107,14 @@ fn an_ingress_in_front_reaches_the_version_that_the_clients_header_names_over_on
 fn arrived(reply: &Reply, headers: &[(String, String)], way: &str) -> Result<(), Error> {
     let seen = &reply.says["headers"];
     let own = headers.iter().all(|(name, value)| seen[name.as_str()] == *value);
-    let proxys = seen["host"] == HOST && seen["x-forwarded-host"] == FRONT_DOOR && seen["x-forwarded-proto"] == "http";
+    let proxys =
+        seen["host"] == host() && seen["x-forwarded-host"] == FRONT_DOOR && seen["x-forwarded-proto"] == "http";
     within(own && proxys && seen["x-forwarded-for"] == way, format!("{headers:?} by way of {way} arrived as {reply:?}"))
+}
+
+/// The Service behind it, as the proxy names it.
+fn host() -> String {
+    format!("web.{NAMESPACE}.svc.cluster.local")
 }
 
 fn question(what: What, headers: &[(String, String)]) -> Question {
@@ -118,10 +124,13 @@ fn question(what: What, headers: &[(String, String)]) -> Question {
 /// Starts the proxy; the addresses of its client and of itself.
 async fn set_up(house: &House) -> Result<(String, String), Error> {
     let cluster = &house.cast.cluster;
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/debian-packages");
+    let installed = Command::new(packages).arg("ingress").status().await?;
+    within(installed.success(), "nginx is not installed, as was said above")?;
     let image = Image::of_program(IMAGE, Path::new("/usr/sbin/nginx"))?;
     cluster.load_image(&image.with_args(["-p", "/tmp", "-c", "/etc/ingress/nginx.conf", "-e", "stderr"])).await?;
     cluster.kubectl(&["apply", "-f", "-"], &OBJECTS.replace("IMAGE", IMAGE)).await?;
-    let config = CONFIG.replace("HOST", HOST).replace("PORT", &PORT.to_string());
+    let config = CONFIG.replace("HOST", &host()).replace("PORT", &PORT.to_string());
     let literal = format!("--from-literal=nginx.conf={config}");
     cluster.kubectl(&["create", "configmap", "nginx", "-n", "ingress", &literal], "").await?;
     until("the ingress answers", LIMIT, async || {
@@ -133,6 +142,5 @@ async fn set_up(house: &House) -> Result<(String, String), Error> {
         let get = ["get", "pod", pod, "-n", namespace, "-o", "jsonpath={.status.podIP}"];
         house.cast.cluster.kubectl(&get, "").await
     };
-    within(HOST.contains(NAMESPACE), "the shop's namespace")?;
     Ok((address("visitor", "default").await?, address("nginx", "ingress").await?))
 }
