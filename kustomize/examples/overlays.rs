@@ -1,39 +1,39 @@
-//! Times many overlays of one base in one process: `overlays DIR [COUNT]`. Each overlay sets a
-//! prefix and a label of its own; the tree is in memory.
+//! Three environments of one base, in memory: what they share is read and parsed once. Run with
+//! `cargo run --example overlays`.
 
-use lapdev_kustomize::{DiskFileSystem, FileKind, FileSystem, MemoryFileSystem, Options, Renderer, TreePath};
+use lapdev_kustomize::{MemoryFileSystem, Options, Renderer, TreePath};
 use std::error::Error;
-use std::io::Write;
-use std::time::Instant;
+use std::io::{Write, stdout};
+
+const SERVICE: &str = "\
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+spec:
+  ports:
+  - port: 80
+";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let directory = arguments.next().ok_or("name the directory of the base")?;
-    let count: usize = arguments.next().map_or(Ok(1_000), |count| count.parse())?;
-    let mut tree = MemoryFileSystem::new();
-    copy(&DiskFileSystem::open(&directory)?, &TreePath::root(), &mut tree)?;
-    for at in 0..count {
-        let text = format!("resources: [../../base]\nnamePrefix: o{at}-\nlabels: [{{pairs: {{overlay: o{at}}}}}]\n");
-        tree.insert(&format!("overlays/{at}/kustomization.yaml"), text);
-    }
-    let renderer = Renderer::new(&tree, Options::default());
-    let start = Instant::now();
-    let mut objects = 0;
-    for at in 0..count {
-        let path = TreePath::parse(&format!("overlays/{at}")).ok_or("leads out of the tree")?;
-        objects += renderer.render(&path).map_err(|error| error.to_string())?.len();
-    }
-    writeln!(std::io::stdout(), "{count} overlays, {objects} objects: {:?}", start.elapsed())?;
-    Ok(())
+    run(&mut stdout())
 }
 
-fn copy(disk: &DiskFileSystem, directory: &TreePath, tree: &mut MemoryFileSystem) -> Result<(), Box<dyn Error>> {
-    for name in disk.list(directory)? {
-        let path = directory.join(&name).ok_or("leads out of the tree")?;
-        match disk.find(&path)?.map(|found| found.kind) {
-            Some(FileKind::Directory) => copy(disk, &path, tree)?,
-            Some(FileKind::File) => tree.insert(&format!("base/{}", path.as_str()), disk.read(&path)?),
-            None => {}
+pub fn run(out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    let mut tree = MemoryFileSystem::new()
+        .with("base/kustomization.yaml", "resources: [service.yaml]\n")
+        .with("base/service.yaml", SERVICE);
+    let environments = ["dev", "staging", "production"];
+    for name in environments {
+        let overlay =
+            format!("resources: [../base]\nnamespace: {name}\nlabels: [{{pairs: {{environment: {name}}}}}]\n");
+        tree.insert(&format!("{name}/kustomization.yaml"), overlay);
+    }
+    let renderer = Renderer::new(&tree, Options::default());
+    for name in environments {
+        for object in renderer.render(&TreePath::parse(name).ok_or("leads out of the tree")?)? {
+            let namespace = object.namespace().unwrap_or_default();
+            writeln!(out, "{} {namespace}/{} from {}", object.kind(), object.name(), object.place())?;
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! A [kustomize](https://kustomize.io) renderer: a kustomization tree in, Kubernetes objects out.
 //!
-//! Rendering is a pure function of a file tree. It reads through a [`FileSystem`] (memory and disk
+//! [`render`] is a pure function of a file tree, [`Options`] and a directory. It reads through a [`FileSystem`] (memory and disk
 //! come along; a git tree is an implementation away), touches no network, starts no process, and
 //! gives the same objects in the same order however the tree lists its entries.
 //!
@@ -16,12 +16,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! The objects are [`Object`]s around a [`serde_json::Value`]: read them with its methods, change them with
+//! [`Object::value_mut`], write them with [`to_yaml`]. Each knows the [`Place`] that it came from.
+//!
+//! A [`Renderer`] is for many renderings of one tree, such as all overlays of a base:
+//! what they share is read and parsed once. [`render_source`] takes directories of plain
+//! manifests too, and [`load_manifests`] nothing else.
+//!
 //! The behaviour is the reference's (kustomize 5), its output style and name hashes included. What
 //! it knows and this crate does not is an [error](Problem::Unsupported) at the field that asks for
 //! it, never silence: plugins that run programs or containers. Remote bases and files, and Helm
 //! charts, are left to who is asked for them: a [`Renderer`] takes a [`Remotes`] and a [`Helm`].
 //!
-//! Hostile input ends in one error: [`Limits`] bound what is read, nested and multiplied.
+//! An [`Error`] has a [`Place`] (file, line, column and the path of the field) and a [`Problem`]. Hostile
+//! input ends in one, too: [`Limits`] bound what is read, nested and multiplied.
+
+/// The README's examples, compiled and run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod bases;
 mod budget;

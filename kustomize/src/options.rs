@@ -1,6 +1,7 @@
 //! What a caller may choose about a rendering.
 
 /// Choices for one rendering; the default is what the reference's command does without flags.
+/// Fields are added in minor versions: end it with `..Options::default()`.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Which files a kustomization may name.
@@ -17,6 +18,7 @@ pub struct Options {
 /// Which files a kustomization may name. Directories (bases, components) are never restricted
 /// beyond the file system's own root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LoadRestrictor {
     /// Only files in or below the kustomization's own directory, after links are resolved.
     #[default]
@@ -26,6 +28,7 @@ pub enum LoadRestrictor {
 }
 
 /// Bounds that keep hostile input from exhausting time or memory. Going past one is an error.
+/// Fields are added in minor versions: end it with `..Limits::default()`.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of a single file.

@@ -21,6 +21,7 @@ pub trait Helm {
 
 /// The files that helm reads. Helm wants a disk: copy them where it may look.
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct ChartFiles<'c> {
     /// The tree that the chart is in.
     pub fs: &'c dyn FileSystem,
