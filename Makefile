@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 
-.PHONY: help packages tools demo test corpus fuzz bench fmt lint deny docs ci clean
+.PHONY: help packages tools demo test corpus fuzz bench fmt lint deny docs package ci clean
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -42,6 +42,9 @@ deny: ## licences, sources and double versions of dependencies
 
 docs: ## API documentation, warnings denied
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+package: ## the kustomize renderer as the registry would get it
+	@$(CARGO) package -p lapdev-kustomize --locked --quiet
 
 ci: ## everything that a change must pass
 	@bash .ci/run

@@ -54,6 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(&mut stdout())
 }
 
+/// The example, apart from where its output goes.
 pub fn run(out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let app = TreePath::parse("app").ok_or("leads out of the tree")?;
     out.write_all(to_yaml(&render(&APP, &app, &Options::default())?).as_bytes())?;

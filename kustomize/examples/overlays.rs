@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(&mut stdout())
 }
 
+/// The example, apart from where its output goes.
 pub fn run(out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let mut tree = MemoryFileSystem::new()
         .with("base/kustomization.yaml", "resources: [service.yaml]\n")

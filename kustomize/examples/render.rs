@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     run(std::env::args().skip(1), &mut stdout())
 }
 
+/// The example, apart from where its output goes.
 pub fn run(mut arguments: impl Iterator<Item = String>, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let mut options = Options::default();
     let mut directory = None;
