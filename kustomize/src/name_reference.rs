@@ -261,3 +261,6 @@ fn candidate(resource: &Resource) -> Candidate {
         suffixes: resource.suffixes.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

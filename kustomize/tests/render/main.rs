@@ -5,6 +5,7 @@ mod generators;
 mod helm;
 mod hostile;
 mod patches;
+mod properties;
 mod remote;
 mod schemas;
 mod seeds;
