@@ -46,23 +46,35 @@ impl FieldPath {
 
     /// The one value that the path leads to; nulls and missing fields end it.
     pub fn get<'v>(&self, object: &'v Value) -> Result<Option<&'v Value>, String> {
-        let mut value = object;
+        Ok(self.locate(object)?.map(|(value, _)| value))
+    }
+
+    /// The one value that the path leads to, with the mapping or list that it stands in (as a JSON
+    /// pointer) and its name there.
+    pub fn locate<'v>(&self, object: &'v Value) -> Result<Option<(&'v Value, (String, String))>, String> {
+        let (mut value, mut around, mut last) = (object, String::new(), String::new());
         for step in &self.steps {
+            let element = |wanted: &dyn Fn(&Value) -> bool| {
+                let items = value.as_array()?;
+                let at = items.iter().position(wanted)?;
+                Some((at.to_string(), &items[at]))
+            };
             let next = match step {
                 Step::Every => return Err("`*` cannot be used to read one value".to_owned()),
-                Step::Field(name) => value.as_object().and_then(|map| map.get(name)),
-                Step::Index(at) => value.as_array().and_then(|items| items.get(*at)),
-                Step::Last => value.as_array().and_then(|items| items.last()),
-                Step::Element { field, value: wanted } => value
-                    .as_array()
-                    .and_then(|items| items.iter().find(|item| scalar_at(item, field).as_deref() == Some(wanted))),
+                Step::Field(name) => value.as_object().and_then(|map| Some((name.clone(), map.get(name)?))),
+                Step::Index(at) => value.as_array().and_then(|items| Some((at.to_string(), items.get(*at)?))),
+                Step::Last => value.as_array().and_then(|items| Some((items.len().to_string(), items.last()?))),
+                Step::Element { field, value: wanted } => {
+                    element(&|item| scalar_at(item, field).as_deref() == Some(wanted))
+                }
             };
-            match next.filter(|next| !next.is_null()) {
-                Some(next) => value = next,
-                None => return Ok(None),
+            let Some((name, next)) = next.filter(|(_, next)| !next.is_null()) else { return Ok(None) };
+            if !last.is_empty() {
+                around = format!("{around}/{}", last.replace('~', "~0").replace('/', "~1"));
             }
+            (value, last) = (next, name);
         }
-        Ok(Some(value))
+        Ok(Some((value, (around, last))))
     }
 
     /// Calls `set` on every value that the path leads to, and says how many there were. With
@@ -93,8 +105,9 @@ fn walk(
             None => Ok(0),
         },
         Step::Index(at) => walk(index(value, *at, rest, create)?, rest, create, set),
-        Step::Last => match list(value)?.last_mut() {
-            Some(last) => walk(last, rest, create, set),
+        // Only where a value is read does the step mean the last element.
+        Step::Last => match field(value, "-", rest, create)? {
+            Some(next) => walk(next, rest, create, set),
             None => Ok(0),
         },
         Step::Every => list(value)?.iter_mut().try_fold(0, |count, item| Ok(count + walk(item, rest, create, set)?)),
@@ -222,10 +235,8 @@ fn split(text: &str) -> Vec<String> {
 
 fn step(part: &str) -> Result<Step, String> {
     let part = part.trim();
-    if let Ok(number) = part.parse::<i64>() {
-        return usize::try_from(number)
-            .map(Step::Index)
-            .map_err(|_| format!("the index {number} must not be negative"));
+    if let Ok(number) = part.parse::<usize>() {
+        return Ok(Step::Index(number));
     }
     match part {
         "*" => return Ok(Step::Every),

@@ -51,6 +51,7 @@ pub fn finish(
     let unsaid = if source.options.keep_order { Order::Fifo } else { Order::default() };
     root.sort_options.clone().unwrap_or(unsaid).sort(&mut resources);
     for resource in &mut resources {
+        resource.fill_blanks();
         tidy_annotations(resource);
         root.build_metadata.annotate(resource, directory);
     }

@@ -1,7 +1,7 @@
 //! `patches:` and its older spellings `patchesStrategicMerge:` and `patchesJson6902:`.
 
 use crate::budget::weight;
-use crate::error::{Error, Place, Problem};
+use crate::error::{Error, Place, Position, Problem};
 use crate::kustomization::{Field, Text};
 use crate::patch::json6902::{self, Operation};
 use crate::patch::rounding;
@@ -118,7 +118,7 @@ impl Patch {
 
     fn read(&self, source: Source<'_>, root: &TreePath) -> Result<(String, Place), Error> {
         match &self.content {
-            Content::Inline(text) => Ok((text.value.clone(), text.place.clone())),
+            Content::Inline(text) => Ok((text.value.trim().to_owned(), text.place.clone())),
             Content::Path(text) => {
                 let file = source.required_file(root, &text.value, &text.place)?;
                 Ok((source.text(&file)?, Place::of(&file)))
@@ -133,6 +133,7 @@ impl Patch {
         let budget = list.budget();
         for resource in list.items_mut().iter_mut().filter(|resource| target.matches(resource)) {
             resource.remember();
+            resource.fill_blanks();
             resource.valueless.clear();
             resource.spellings.clear();
             let result = with_annotations(&mut resource.value, |value| json6902::apply(value, operations, &budget));
@@ -333,8 +334,11 @@ fn load(text: &str, place: &Place, source: Source<'_>) -> Result<Loaded, Error> 
     }
 }
 
-/// The operations of a JSON patch; none for an empty text.
+/// The operations of a JSON patch; none for an empty text. What begins as a JSON list must be JSON.
 fn operations(text: &str, source: Source<'_>) -> Result<Vec<Operation>, json6902::Failure> {
+    if text.starts_with('[') {
+        serde_json::from_str::<Value>(text).map_err(|why| (Position::default(), format!("not valid JSON: {why}")))?;
+    }
     let node = yaml::single(text, Dialect::Kustomization, &source.options.limits)
         .map_err(|(at, problem)| (at, problem.to_string()))?;
     match node.kind {

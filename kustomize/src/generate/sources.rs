@@ -87,13 +87,10 @@ fn env_lines(bytes: &[u8], file: &TreePath) -> Result<Vec<(String, String)>, Err
     let mut pairs = Vec::new();
     for line in lines {
         let (key, value) = line.split_once('=').unwrap_or((line, ""));
-        if key.is_empty() {
-            return Err(Error::new(
-                Place::of(file),
-                Problem::Invalid("a line begins with `=`; write `KEY=value`".to_owned()),
-            ));
+        // The reference takes a line without a key for an empty one.
+        if !key.is_empty() {
+            pairs.push((key.to_owned(), value.to_owned()));
         }
-        pairs.push((key.to_owned(), value.to_owned()));
     }
     Ok(pairs)
 }
@@ -124,6 +121,6 @@ mod tests {
         let pairs = read("\u{feff}A=1\r\n  # no\n\n B=x y \nC\n").expect("valid");
         let want = [("A", "1"), ("B", "x y "), ("C", "")];
         assert_eq!(pairs, want.map(|(key, value)| (key.to_owned(), value.to_owned())));
-        assert!(read("=x\n").is_err());
+        assert_eq!(read("=x\n").expect("valid"), []);
     }
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, Place, Problem};
 use crate::options::Limits;
 use crate::patch::SchemaComments;
 use crate::path::TreePath;
-use crate::yaml::{self, Dialect, Node};
+use crate::yaml::{self, Dialect, Node, Spelling};
 use serde_json::Value;
 
 /// The objects in a text. `place` says where the text stands; positions in the text count if it is a whole file.
@@ -48,6 +48,7 @@ fn expand(document: Node, locate: &impl Fn(crate::Position) -> Place, found: &mu
         if is_empty(&value) {
             continue;
         }
+        name_as_text(&mut value, &spellings);
         check(&value).map_err(|problem| Error::new(place.clone(), problem))?;
         let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
         match value.get_mut("items").filter(|_| is_list).map(Value::take) {
@@ -78,6 +79,14 @@ fn is_empty(value: &Value) -> bool {
         Value::Object(map) => map.is_empty(),
         _ => false,
     }
+}
+
+/// A name that reads as a number or a boolean is a name all the same.
+fn name_as_text(value: &mut Value, spellings: &[Spelling]) {
+    let Some(name @ (Value::Number(_) | Value::Bool(_))) = value.pointer_mut("/metadata/name") else { return };
+    let is_name = |spelling: &&Spelling| spelling.pointer == "/metadata/name" && spelling.value == *name;
+    let written = spellings.iter().find(is_name).map(|spelling| spelling.text.clone());
+    *name = Value::String(written.unwrap_or_else(|| name.to_string()));
 }
 
 /// What every Kubernetes object has.

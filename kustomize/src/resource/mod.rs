@@ -144,7 +144,8 @@ impl Resource {
         pairs.map(|(key, value)| (key.clone(), self.spelled(path, key, value))).collect()
     }
 
-    fn spelled(&self, path: &str, key: &str, value: &Value) -> String {
+    /// A scalar in a mapping or list of the object, as it was written; nothing for a collection.
+    pub fn spelled(&self, path: &str, key: &str, value: &Value) -> String {
         let is_here = |pointer: &str| {
             let rest = pointer.strip_prefix(path).and_then(|rest| rest.strip_prefix('/'));
             rest.is_some_and(|rest| rest == key || rest.replace("~1", "/").replace("~0", "~") == key)
@@ -158,6 +159,19 @@ impl Resource {
             (None, Value::String(text)) => text.clone(),
             (None, Value::Array(_) | Value::Object(_)) => String::new(),
             (None, scalar) => scalar.to_string(),
+        }
+    }
+
+    /// Makes empty texts of what stands empty between braces: the reference writes it so when it
+    /// passes an object on as text.
+    pub fn fill_blanks(&mut self) {
+        for Spelling { pointer, value, text } in &self.spellings {
+            if value.is_null()
+                && text.is_empty()
+                && let Some(blank @ Value::Null) = self.value.pointer_mut(pointer)
+            {
+                *blank = Value::from("");
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 //! neither YAML 1.1 nor 1.2, and depend on whether it reads an object or a kustomization.
 
 mod emit;
+mod folded;
 mod node;
 mod order;
 mod parse;

@@ -1,10 +1,11 @@
 //! Text to values: budgets, aliases, merge keys and duplicate keys. Nothing here knows Kubernetes.
 
+use super::folded;
 use super::node::{Entry, Node, NodeKind};
 use super::scalar::{self, Dialect};
 use crate::error::{Position, Problem};
 use crate::options::Limits;
-use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag};
 use std::collections::HashMap;
 
 /// A problem and where in the text it is.
@@ -81,12 +82,13 @@ impl<'t> Reader<'t> {
         let (kind, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let text = self.ended(&text, style, span);
-                let kind = self.scalar(text, style, tag.as_deref(), at)?;
+                let reread = self.reread(text, style);
+                let kind = self.scalar(reread.as_deref().unwrap_or(text), style, tag.as_deref(), at)?;
                 spelled = kind.is_spelled_otherwise(text).then(|| text.into());
                 (kind, anchor)
             }
             Event::SequenceStart(_, anchor, _) => (self.sequence(depth)?, anchor),
-            Event::MappingStart(_, anchor, _) => (self.mapping(depth)?, anchor),
+            Event::MappingStart(style, anchor, _) => (self.mapping(depth, style == StructureStyle::Flow)?, anchor),
             Event::Alias(id) => return self.alias(id, at),
             _ => return Err((at, Problem::Syntax("a value was expected here".to_owned()))),
         };
@@ -131,6 +133,21 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// Whether the reference writes the text anew and reads that, as it does with objects.
+    fn is_passed_on(&self) -> bool {
+        self.dialect != Dialect::Kustomization
+    }
+
+    /// A folded text after the reference has written it and read it again, if that makes a difference.
+    fn reread(&self, text: &str, style: ScalarStyle) -> Option<String> {
+        let written = folded::write(text).filter(|_| style == ScalarStyle::Folded && self.is_passed_on())?;
+        let limits = Limits { nesting: 1, ..self.limits };
+        match single(&written, Dialect::Kustomization, &limits).ok()?.kind {
+            NodeKind::String(reread) => Some(reread),
+            _ => None,
+        }
+    }
+
     fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, at: Position) -> Result<NodeKind, Failure> {
         let core = tag.and_then(Tag::core_suffix);
         let plain = match (core, tag) {
@@ -158,7 +175,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn mapping(&mut self, depth: usize) -> Result<NodeKind, Failure> {
+    fn mapping(&mut self, depth: usize, is_flow: bool) -> Result<NodeKind, Failure> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut merged: Vec<Entry> = Vec::new();
         let mut seen = Seen::default();
@@ -171,7 +188,11 @@ impl<'t> Reader<'t> {
             let is_merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
             let key = self.node(event, &span, depth + 1)?;
             let (event, span) = self.next()?;
-            let value = self.node(event, &span, depth + 1)?;
+            let mut value = self.node(event, &span, depth + 1)?;
+            if is_flow && self.is_passed_on() && matches!(value.kind, NodeKind::Null { written: false }) {
+                // Between braces the reference writes nothing as an empty text in the end.
+                value.spelled = Some("".into());
+            }
             if is_merge {
                 merged.extend(merge_sources(value)?);
                 continue;

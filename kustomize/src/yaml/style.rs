@@ -16,7 +16,8 @@ pub struct Analysis {
     pub multiline: bool,
     plain_allowed: bool,
     single_allowed: bool,
-    block_allowed: bool,
+    /// Whether the text can stand in a block.
+    pub block_allowed: bool,
 }
 
 impl Analysis {

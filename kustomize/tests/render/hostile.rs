@@ -115,7 +115,7 @@ fn amplification_ends_at_a_limit_and_not_in_memory() {
             "resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '{{kind: A, metadata: {{name: x}}, y: {long}}}'\n"
         ),
         format!(
-            "resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '[{{op: add, path: /y, value: {long}}}]'\n"
+            "resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '- {{op: add, path: /y, value: {long}}}'\n"
         ),
         format!(
             "resources: [a.yaml]\nreplacements:\n- sourceValue: {long}\n  targets: [{{select: {{kind: A}}, fieldPaths: [x]}}]\n"
@@ -128,14 +128,14 @@ fn amplification_ends_at_a_limit_and_not_in_memory() {
     // Copies of copies, by size and by depth.
     let copies = "{op: copy, from: /x, path: /x/-}, ".repeat(60);
     let error = bomb(
-        &format!("resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '[{copies}]'\n"),
+        &format!("resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '--- [{copies}]'\n"),
         "kind: A\nmetadata: {name: a}\nx: [1]\n",
     );
     assert!(error.contains("beyond its limit"), "{error}");
     let deeper = "{op: move, from: /x, path: /y}, {op: add, path: /x, value: {}}, {op: move, from: /y, path: /x/y}, "
         .repeat(1_000);
     let error = bomb(
-        &format!("resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '[{deeper}]'\n"),
+        &format!("resources: [a.yaml]\npatches:\n- target: {{kind: A}}\n  patch: '--- [{deeper}]'\n"),
         "kind: A\nmetadata: {name: a}\nx: 1\n",
     );
     assert!(error.contains("nested deeper"), "{error}");

@@ -7,6 +7,8 @@ mod hostile;
 mod patches;
 mod properties;
 mod remote;
+mod replacements;
+mod scalars;
 mod schemas;
 mod seeds;
 mod shared;
@@ -330,7 +332,7 @@ fn replacements_copy_a_value_and_variables_expand_one() {
         replacements:\n- source: {kind: Service, name: web, fieldPath: spec.ports.0.port}\n  \
         targets: [{select: {kind: Deployment}, fieldPaths: ['spec.template.spec.containers.[name=proxy].port'], options: {create: true}}]\n\
         vars:\n- {name: NAME, objref: {apiVersion: v1, kind: Service, name: web}}\n\
-        patches: [{target: {kind: Deployment}, patch: '[{op: add, path: /spec/template/spec/containers/0/args, value: [\"--host=$(NAME)\"]}]'}]\n";
+        patches: [{target: {kind: Deployment}, patch: '- {op: add, path: /spec/template/spec/containers/0/args, value: [\"--host=$(NAME)\"]}'}]\n";
     let rendered = objects(&[("kustomization.yaml", kustomization), ("d.yaml", DEPLOYMENT), ("s.yaml", SERVICE)]);
     let containers = &rendered[1].value()["spec"]["template"]["spec"]["containers"];
     assert_eq!(containers[1]["port"], 80);
@@ -478,7 +480,7 @@ fn a_key_that_a_patch_has_twice_counts_once_where_it_meets_a_mapping() {
 
 #[test]
 fn a_json_patch_rounds_large_whole_numbers_of_its_object() {
-    let kustomization = "resources: [q.yaml]\npatches:\n- target: {kind: Queue}\n  patch: '[{op: add, path: /n, value: 9007199254740993}]'\n";
+    let kustomization = "resources: [q.yaml]\npatches:\n- target: {kind: Queue}\n  patch: '- {op: add, path: /n, value: 9007199254740993}'\n";
     let queue = format!("{QUEUE}old: 12345678901234567890\n");
     let files = [("kustomization.yaml", kustomization), ("q.yaml", queue.as_str())];
     assert!(yaml(&files).contains("\"n\": 9007199254740992\nold: 12345678901234567000\n"), "{}", yaml(&files));

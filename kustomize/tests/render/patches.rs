@@ -46,7 +46,7 @@ fn what_a_mapping_lacks_is_copied_as_null() {
     let files: Files<'_> = &[
         (
             "kustomization.yaml",
-            "resources: [a.yaml]\npatches:\n- target: {kind: ConfigMap}\n  patch: '[{op: copy, from: /none/k, path: /data/copy}]'\n",
+            "resources: [a.yaml]\npatches:\n- target: {kind: ConfigMap}\n  patch: '- {op: copy, from: /none/k, path: /data/copy}'\n",
         ),
         ("a.yaml", LABELED),
     ];
@@ -79,7 +79,7 @@ fn a_patch_has_no_other_options_than_the_two() {
 fn the_older_json_patches_need_the_name_of_their_target() {
     let files = |target: &'static str| {
         format!(
-            "resources: [a.yaml]\npatchesJson6902:\n- target: {target}\n  patch: '[{{op: add, path: /x, value: w}}]'\n"
+            "resources: [a.yaml]\npatchesJson6902:\n- target: {target}\n  patch: '- {{op: add, path: /x, value: w}}'\n"
         )
     };
     let unnamed = files("{version: v1, kind: Deployment}");

@@ -1,8 +1,10 @@
 //! `replacements:` copies a value of one object into fields of others.
 
-use crate::budget::{Budget, MAX_DEPTH, depth, weight};
+mod value;
+
+use crate::budget::{Budget, MAX_DEPTH, depth, text_weight, weight};
 use crate::error::{Error, Place, Problem};
-use crate::field_path::{FieldPath, scalar_text};
+use crate::field_path::FieldPath;
 use crate::kustomization::{Field, Fields};
 use crate::patch::selector::Selector;
 use crate::path::TreePath;
@@ -10,6 +12,7 @@ use crate::resource::{Id, Resource, ResourceList};
 use crate::source::Source;
 use crate::yaml::{self, Dialect, NodeKind};
 use serde_json::Value;
+use value::Copied;
 
 /// One entry of `replacements:`.
 #[derive(Debug)]
@@ -131,9 +134,9 @@ impl Replacement {
         list.check_unique()
     }
 
-    fn value(&self, list: &ResourceList) -> Result<Value, Error> {
+    fn value(&self, list: &ResourceList) -> Result<Copied, Error> {
         let (object, path, options) = match &self.source {
-            Origin::Literal(text) => return Ok(Value::String(text.clone())),
+            Origin::Literal(text) => return Ok(Copied::literal(text)),
             Origin::Field { object, path, options } => (object, path, options),
         };
         let mut found = list.iter().filter(|resource| object.means(resource));
@@ -147,34 +150,16 @@ impl Replacement {
                 Problem::Ambiguous("the source of the replacement".to_owned(), names),
             ));
         }
-        let value = read(&resource.value, path, options);
+        let value = read(resource, path, options);
         value.map_err(|why| Error::new(self.place.clone(), Problem::Invalid(format!("{}: {why}", resource.id()))))
     }
 }
 
-fn read(object: &Value, path: &FieldPath, options: &FieldOptions) -> Result<Value, String> {
-    let is_empty = |value: &Value| match value {
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        _ => false,
-    };
-    let value = path
-        .get(object)?
-        .filter(|value| !is_empty(value))
-        .ok_or_else(|| format!("the field `{}` is missing", path.as_str()))?;
-    if options.delimiter.is_empty() {
-        return Ok(value.clone());
-    }
-    let text = scalar_text(value).ok_or("only a scalar can be split at a delimiter")?;
-    let part = usize::try_from(options.index).ok().and_then(|at| text.split(&options.delimiter).nth(at));
-    part.map(|part| like(value, part)).ok_or_else(|| format!("there is no part {} in the value", options.index))
-}
-
-/// A text as a value of the type that another one has.
-fn like(value: &Value, text: &str) -> Value {
-    match value {
-        Value::String(_) => Value::from(text),
-        _ => yaml::plain(text, Dialect::Object),
+fn read(resource: &Resource, path: &FieldPath, options: &FieldOptions) -> Result<Copied, String> {
+    let value = Copied::field(resource, path)?.ok_or_else(|| format!("the field `{}` is missing", path.as_str()))?;
+    match options.delimiter.is_empty() {
+        true => Ok(value),
+        false => value.part(&options.delimiter, options.index),
     }
 }
 
@@ -233,18 +218,19 @@ impl Target {
         self.select.takes(resource) && !self.reject.iter().any(|reject| reject.rejects(resource))
     }
 
-    fn write(&self, object: &mut Value, value: &Value, budget: &Budget) -> Result<(), String> {
+    fn write(&self, object: &mut Value, value: &Copied, budget: &Budget) -> Result<(), String> {
         for path in &self.paths {
-            if path.len() + depth(value) > MAX_DEPTH {
-                return Err(format!("the object would be nested deeper than {MAX_DEPTH} levels"));
-            }
-            // A part goes into an empty text, not into a copy of itself.
-            let empty = Value::from("");
-            let made = if self.options.delimiter.is_empty() { value } else { &empty };
-            let create = self.options.create.then_some(made);
+            let cost = match value {
+                Copied::Tree(tree) if path.len() + depth(tree) > MAX_DEPTH => {
+                    return Err(format!("the object would be nested deeper than {MAX_DEPTH} levels"));
+                }
+                Copied::Tree(tree) => weight(tree),
+                Copied::Scalar { text, .. } => text_weight(text),
+            };
+            let create = self.options.create.then(|| value.made());
             let count = path
-                .visit(object, create, &mut |field| {
-                    budget.pay(1, weight(value))?;
+                .visit(object, create.as_ref(), &mut |field| {
+                    budget.pay(1, cost)?;
                     self.options.set(field, value)
                 })
                 .map_err(|why| format!("field `{}`: {why}", path.as_str()))?;
@@ -268,46 +254,27 @@ impl FieldOptions {
     }
 
     /// Writes a value into a field. A scalar keeps its type and only takes the text.
-    fn set(&self, field: &mut Value, value: &Value) -> Result<(), String> {
-        if field.is_object() || field.is_array() {
-            if !self.delimiter.is_empty() {
-                return Err("only a scalar can be split at a delimiter".to_owned());
-            }
-            field.clone_from(value);
-            return Ok(());
+    fn set(&self, field: &mut Value, value: &Copied) -> Result<(), String> {
+        if !field.is_object() && !field.is_array() {
+            return value.fill(field, |old, part| self.joined(old, part));
         }
-        let Some(text) = scalar_text(value) else {
-            if !self.delimiter.is_empty() {
-                return Err("only a scalar can be joined with a delimiter".to_owned());
-            }
-            field.clone_from(value);
-            return Ok(());
-        };
-        let text = self.joined(field, text);
-        *field = match field {
-            Value::String(_) | Value::Null => Value::String(text),
-            _ => {
-                let typed = yaml::plain(&text, Dialect::Object);
-                if std::mem::discriminant(&typed) != std::mem::discriminant(field) {
-                    return Err("the value does not fit the type of the field".to_owned());
-                }
-                typed
-            }
-        };
+        if !self.delimiter.is_empty() {
+            return Err("only a scalar can be split at a delimiter".to_owned());
+        }
+        *field = value.whole()?;
         Ok(())
     }
 
     /// The field's text with one part replaced, or the new part in front or behind.
-    fn joined(&self, field: &Value, part: String) -> String {
+    fn joined(&self, old: &str, part: &str) -> String {
         if self.delimiter.is_empty() {
-            return part;
+            return part.to_owned();
         }
-        let old = scalar_text(field).unwrap_or_default();
         let mut parts: Vec<&str> = old.split(&self.delimiter).collect();
         match usize::try_from(self.index) {
-            Err(_) => parts.insert(0, &part),
-            Ok(at) if at < parts.len() => parts[at] = &part,
-            Ok(_) => parts.push(&part),
+            Err(_) => parts.insert(0, part),
+            Ok(at) if at < parts.len() => parts[at] = part,
+            Ok(_) => parts.push(part),
         }
         parts.join(&self.delimiter)
     }
