@@ -65,9 +65,12 @@ pub const RESETS: usize = 50;
 /// Streams that a client may reset within a time after they were begun, before its connection ends.
 pub const RESETS_WITHIN: (u32, Duration) = (500, Duration::from_secs(10));
 /// What a client may have under way on an HTTP/2 stream: its window.
-pub const STREAM_WINDOW: u32 = 256 * 1024;
-/// The same of a whole HTTP/2 connection.
+pub const STREAM_WINDOW: u32 = 64 * 1024;
+/// The same of a whole HTTP/2 connection; and [`STREAM_WINDOW`] more for each of its streams that stands still because its
+/// endpoint takes nothing, so that the others go on.
 pub const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Streams of a worker that stand still for which windows of connections are wider: 16 MiB.
+pub const STANDING: usize = 256;
 /// What an endpoint may have under way on an HTTP/2 stream. Its connection may have [`STREAMS_PER_UPSTREAM`] times as much: it
 /// is shared by all clients, and those that take nothing must not use up what the others need.
 pub const ANSWER_WINDOW: u32 = 64 * 1024;

@@ -62,6 +62,8 @@ pub struct Worker {
     pub dice: RefCell<Dice>,
     /// Requests that are held.
     pub held: Cell<usize>,
+    /// HTTP/2 streams that stand still, and have more room for it.
+    pub standing: Cell<usize>,
     closing: Notify,
     is_closing: Cell<bool>,
     snapshots: RefCell<watch::Receiver<Arc<Snapshot>>>,
@@ -80,6 +82,7 @@ impl Worker {
             upstreams: Upstreams::default(),
             dice: RefCell::new(Dice::new(seed)),
             held: Cell::new(0),
+            standing: Cell::new(0),
             closing: Notify::new(),
             is_closing: Cell::new(false),
             snapshots: RefCell::new(snapshots),

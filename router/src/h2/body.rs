@@ -1,11 +1,17 @@
 //! Bodies of streams on their way, with the pace of who receives them: what a sender may send next is what the receiver has
 //! taken.
 
-use crate::limits::REPLAYED;
+use super::window::Part;
+use crate::limits::{BODY_TIME, REPLAYED};
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
-use std::{cell::Cell, future::poll_fn, rc::Rc};
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    rc::Rc,
+};
+use tokio::time::timeout;
 
 /// Why a body did not get through.
 #[derive(Debug)]
@@ -14,6 +20,8 @@ pub enum Broken {
     Sender(Reason),
     /// Its receiver wants no more.
     Receiver,
+    /// Its receiver took nothing for [`BODY_TIME`].
+    Still,
 }
 
 /// A body that can be read once more from its beginning, as long as little of it was read.
@@ -24,6 +32,7 @@ pub struct Source {
     length: usize,
     at: usize,
     keep: Keep,
+    part: Option<Part>,
 }
 
 /// Whether a body is kept for being read again.
@@ -38,9 +47,22 @@ impl Keep {
 }
 
 impl Source {
-    /// The body that arrives on a stream. `keep`: whether it may have to be read again.
-    pub fn new(from: RecvStream, keep: bool) -> Self {
-        Self { from, kept: Vec::new(), length: 0, at: 0, keep: Keep(Rc::new(Cell::new(keep))) }
+    /// The body of a request, which may have to be read again, and its part in the window of its client's connection.
+    pub fn of_request(from: RecvStream, part: Part) -> Self {
+        Self { part: Some(part), keep: Keep(Rc::new(Cell::new(true))), ..Self::of_answer(from) }
+    }
+
+    /// The body of an answer.
+    pub fn of_answer(from: RecvStream) -> Self {
+        Self { from, kept: Vec::new(), length: 0, at: 0, keep: Keep::default(), part: None }
+    }
+
+    /// Waits for what the body waits for itself.
+    pub async fn while_waiting<F: Future>(&mut self, what: F) -> F::Output {
+        match &mut self.part {
+            Some(part) if !self.from.is_end_stream() => part.while_waiting(what).await,
+            _ => what.await,
+        }
     }
 
     /// By which keeping is ended.
@@ -101,7 +123,7 @@ pub async fn pump(from: &mut Source, to: &mut SendStream<Bytes>) -> Result<Optio
         let Some(data) = data else { break };
         let data = data.map_err(|why| Broken::Sender(why.reason().unwrap_or(Reason::CANCEL)))?;
         let (count, last) = (data.len(), from.is_over());
-        send(to, data, last).await?;
+        from.while_waiting(send(to, data, last)).await?;
         from.taken(count);
         if last {
             return Ok(None);
@@ -124,7 +146,8 @@ pub async fn pump(from: &mut Source, to: &mut SendStream<Bytes>) -> Result<Optio
 async fn send(to: &mut SendStream<Bytes>, mut data: Bytes, last: bool) -> Result<(), Broken> {
     to.reserve_capacity(data.len());
     while to.capacity() < data.len() {
-        match poll_fn(|cx| to.poll_capacity(cx)).await {
+        let capacity = timeout(BODY_TIME, poll_fn(|cx| to.poll_capacity(cx))).await;
+        match capacity.map_err(|_| Broken::Still)? {
             Some(Ok(0)) => {}
             Some(Ok(count)) if count < data.len() => {
                 to.send_data(data.split_to(count), false).map_err(|_| Broken::Receiver)?;
@@ -135,4 +158,28 @@ async fn send(to: &mut SendStream<Bytes>, mut data: Bytes, last: bool) -> Result
         }
     }
     to.send_data(data, last).map_err(|_| Broken::Receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_receiver_that_takes_nothing_for_long_is_given_up() {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        tokio::spawn(async move {
+            let mut connection = h2::server::handshake(theirs).await.expect("it speaks HTTP/2");
+            let taken = connection.accept().await;
+            // It goes on, and reads nothing of it.
+            connection.accept().await;
+            drop(taken);
+        });
+        let (mut requests, connection) = h2::client::handshake(ours).await.expect("it speaks HTTP/2");
+        tokio::spawn(connection);
+        let request = Request::post("http://web/").body(()).expect("legal");
+        let (_answer, mut to) = requests.send_request(request, false).expect("it is taken");
+        let sent = timeout(BODY_TIME * 2, send(&mut to, vec![0; 1 << 20].into(), true)).await;
+        assert!(matches!(sent, Ok(Err(Broken::Still))), "{sent:?}");
+    }
 }

@@ -9,6 +9,7 @@ mod body;
 mod pipe;
 mod stream;
 mod upstreams;
+mod window;
 
 pub use upstreams::Upstreams;
 
@@ -31,6 +32,7 @@ use std::{
 };
 use stream::Caller;
 use tokio::time::{interval, timeout};
+use window::Window;
 
 /// How often a connection is looked over for how long it was idle.
 const LOOK: Duration = Duration::from_secs(30);
@@ -40,7 +42,8 @@ pub async fn serve(worker: &Rc<Worker>, client: Client, first: Buffer) {
     let Client { stream, ip, address, target } = client;
     let (element, plain) = (HeaderValue::from_str(&address.element), HeaderValue::from_str(&address.plain));
     let (Ok(element), Ok(plain)) = (element, plain) else { return };
-    let caller = Rc::new(Caller { ip, element, plain, target, resets: Resets::default() });
+    let window = Window::new(worker);
+    let caller = Rc::new(Caller { ip, element, plain, target, resets: Resets::default(), window: window.clone() });
     let (pipe, flush) = Pipe::new(stream, Some(first));
     let handshake = flush.after(builder().handshake::<_, Bytes>(pipe));
     let Ok(Ok(mut connection)) = timeout(HEAD_TIME, handshake).await else { return };
@@ -66,6 +69,7 @@ pub async fn serve(worker: &Rc<Worker>, client: Client, first: Buffer) {
                     connection.graceful_shutdown();
                 }
             }
+            () = window.changed() => connection.set_target_window_size(window.size()),
             () = &mut closing, if !leaving => {
                 leaving = true;
                 connection.graceful_shutdown();

@@ -4,6 +4,7 @@ use super::{
     Resets,
     body::{Broken, Keep, Source, pump},
     upstreams::Share,
+    window::{Part, Window},
 };
 use crate::{
     balance::Lease,
@@ -64,6 +65,8 @@ pub struct Caller {
     pub target: Arc<RoutedTarget>,
     /// Streams that it gave up.
     pub resets: Resets,
+    /// What it may have under way.
+    pub window: Rc<Window>,
 }
 
 /// How an exchange ended without an answer of the endpoint.
@@ -95,7 +98,7 @@ pub async fn serve(worker: Rc<Worker>, caller: Rc<Caller>, request: Request<Recv
         (seen, format!("{} {}", parts.method, parts.uri.path()))
     });
     let protocol = if grpc { Protocol::Grpc } else { Protocol::Http2 };
-    let source = Source::new(body, true);
+    let source = Source::of_request(body, Part::new(&caller.window));
     let exchange = Exchange { worker: &worker, caller: &caller, protocol, journey, respond };
     exchange.run(&asked, parts, source).await;
 }
@@ -132,7 +135,8 @@ impl Exchange<'_> {
             parts.version = Version::HTTP_11;
         }
         for sends in 1.. {
-            let Some((lease, (requests, share))) = self.connect(asked).await else { return };
+            let connected = source.while_waiting(self.connect(asked)).await;
+            let Some((lease, (requests, share))) = connected else { return };
             match self.send(requests, &share, parts.clone(), &mut source).await {
                 Ok(()) => return drop((lease, share)),
                 Err(Failed::Later) => return self.caller.resets.count(),
@@ -195,8 +199,11 @@ impl Exchange<'_> {
                 done = &mut relay => return done,
                 done = &mut upload, if uploading => {
                     uploading = false;
-                    if let Err(Broken::Sender(_)) = done {
-                        return Err(if answered.get() { Failed::Later } else { Failed::Client });
+                    match done {
+                        Err(Broken::Sender(_) | Broken::Still) if answered.get() => return Err(Failed::Later),
+                        Err(Broken::Sender(_)) => return Err(Failed::Client),
+                        Err(Broken::Still) => return Err(Failed::Endpoint(Reason::CANCEL)),
+                        Err(Broken::Receiver) | Ok(_) => {}
                     }
                 }
             }
@@ -227,10 +234,10 @@ impl Exchange<'_> {
         if over {
             return Ok(());
         }
-        match pump(&mut Source::new(from, false), &mut back).await {
+        match pump(&mut Source::of_answer(from), &mut back).await {
             Ok(trailers) => trailers.iter().for_each(|trailers| self.grpc(trailers)),
             Err(Broken::Sender(reason)) => back.send_reset(reason),
-            Err(Broken::Receiver) => return Err(Failed::Later),
+            Err(Broken::Receiver | Broken::Still) => return Err(Failed::Later),
         }
         Ok(())
     }

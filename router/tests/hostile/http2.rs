@@ -10,7 +10,17 @@ use super::{
     memory,
     witness::Witness,
 };
-use lapdev_router::limits::{HEAD_BYTES, RESETS_WITHIN, STREAMS};
+use bytes::Bytes;
+use lapdev_router::limits::{CONNECTION_WINDOW, HEAD_BYTES, RESETS_WITHIN, STANDING, STREAM_WINDOW, STREAMS};
+use std::{
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
 async fn ground() -> (Ground, Backend) {
     let (mut ground, backend) = (Ground::start().await, Backend::start().await);
@@ -148,7 +158,7 @@ async fn a_header_list_that_grows_when_it_is_unpacked_is_refused() {
     });
     fields.extend([0xbe; 12_000]);
     assert!(frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &fields)).await);
-    let refused = tokio::time::timeout(SOON, async {
+    let refused = timeout(SOON, async {
         loop {
             match frames.next().await {
                 // 431, or the stream or the connection ends.
@@ -199,7 +209,7 @@ async fn what_nobody_reads_is_not_gathered() {
         frames.until(HEADERS, stream(0)).await;
         deaf.push(frames);
     }
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     witness.was_unharmed().await;
     // The backend's library gathers some as well.
     memory::grew_at_most(before, 128);
@@ -237,7 +247,7 @@ async fn requests_that_mean_two_things_do_not_reach_a_backend() {
                 }
             }
         };
-        let answered = tokio::time::timeout(SOON, answered).await.expect("something is said");
+        let answered = timeout(SOON, answered).await.expect("something is said");
         assert!(!answered, "{name}: {:?} was answered 200", String::from_utf8_lossy(value));
     }
     witness.was_unharmed().await;
@@ -264,4 +274,48 @@ async fn requests_that_cannot_be_passed_on_cost_no_connections() {
     assert_eq!(backend.whole().len(), 2);
     let figures = ["endpoint_connections_total", "retries_total"].map(|name| ground.metric(name));
     assert_eq!(figures, ["1", "0"], "the others' connection is kept, and nothing is tried again");
+}
+
+/// Sends a body without end, as far as it is taken, and counts that.
+async fn endless(mut to: h2::SendStream<Bytes>, taken: Arc<AtomicUsize>) {
+    let piece = Bytes::from_static(&[0; 16 << 10]);
+    to.reserve_capacity(piece.len());
+    while let Some(Ok(count)) = poll_fn(|cx| to.poll_capacity(cx)).await {
+        let count = count.min(piece.len());
+        to.send_data(piece.slice(..count), false).expect("it is open");
+        taken.fetch_add(count, Ordering::SeqCst);
+        to.reserve_capacity(piece.len());
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_nobody_takes_are_gathered_only_up_to_a_bound() {
+    let _alone = memory::alone().await;
+    // Nobody is ready, so all of them are held.
+    let ground = Ground::with(|table| table.hold_seconds = 600).await;
+    let (before, mut tasks, taken) = (memory::resident(), JoinSet::new(), Arc::<AtomicUsize>::default());
+    for _ in 0..5 {
+        let stream = TcpStream::connect(ground.web).await.expect("it accepts");
+        let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
+        tokio::spawn(connection);
+        for _ in 0..200 {
+            let mut ready = client.clone().ready().await.expect("it takes streams");
+            let request = http::Request::post("http://web/held").body(()).expect("legal");
+            let (answer, to) = ready.send_request(request, false).expect("it takes the request");
+            let sent = endless(to, taken.clone());
+            tasks.spawn(async { tokio::join!(answer, sent).0 });
+        }
+    }
+    let wider = STANDING * STREAM_WINDOW as usize;
+    let enough = async {
+        while taken.load(Ordering::SeqCst) < wider {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, enough).await.expect("standing streams stop no others");
+    // Whether it goes on.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (taken, most) = (taken.load(Ordering::SeqCst), 5 * CONNECTION_WINDOW as usize + wider);
+    assert!(taken <= most, "{taken} bytes of at most {most}");
+    memory::grew_at_most(before, 64);
 }

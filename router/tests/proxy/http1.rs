@@ -162,6 +162,22 @@ async fn http_1_0_is_answered_without_chunks_and_closed() {
 }
 
 #[tokio::test]
+async fn what_was_asked_as_http_1_0_leaves_no_connection_to_others() {
+    let (mut ground, backend) = (Ground::start().await, Played::new().await);
+    ground.baseline(&[backend.address]);
+    let mut client = Talk::to(ground.web).await;
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    let mut server = backend.accept().await;
+    // It names the newer version, and does not say that it is about to close, as many do.
+    server.answer_with("old").await;
+    assert_eq!(client.answer().await.text(), "old");
+    let mut other = Talk::to(ground.web).await;
+    other.send(get("")).await;
+    backend.accept().await.answer_with("new").await;
+    assert_eq!(other.answer().await.text(), "new");
+}
+
+#[tokio::test]
 async fn answers_without_a_body_leave_the_connection_in_step() {
     let (mut ground, backend) = (Ground::start().await, Played::new().await);
     ground.baseline(&[backend.address]);

@@ -19,7 +19,7 @@ use std::{
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::JoinSet};
 
 pub async fn connect(ground: &Ground) -> SendRequest<Bytes> {
     connect_to(ground.web).await
@@ -269,6 +269,53 @@ async fn a_client_that_takes_no_data_keeps_it_from_no_other_client_of_the_endpoi
     }
     assert_eq!(ground.metric("endpoint_connections_total"), "1", "they shared it");
     drop(untaken);
+}
+
+/// Takes requests, and nothing of their bodies.
+fn deaf_h2(_: &'static str, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) -> Answering {
+    Box::pin(async move {
+        let mut send = respond.send_response(Response::new(()), false).expect("it is wanted");
+        let _ = std::future::poll_fn(|cx| send.poll_reset(cx)).await;
+        drop(request);
+    })
+}
+
+/// Sends so much of a body, and its end, as fast as it is taken.
+async fn upload(mut to: SendStream<Bytes>, mut left: usize) {
+    let piece = Bytes::from_static(&[b'x'; 16 << 10]);
+    while left > 0 {
+        to.reserve_capacity(left.min(piece.len()));
+        let capacity = std::future::poll_fn(|cx| to.poll_capacity(cx)).await;
+        let count = capacity.expect("it is open").expect("it is open").min(left).min(piece.len());
+        left -= count;
+        to.send_data(piece.slice(..count), left == 0).expect("it is open");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_takes_nothing_stops_no_upload_of_the_same_client_to_others() {
+    let mut ground = Ground::with(|table| table.hold_seconds = 600).await;
+    let (deaf, branch) = (Backend::http2(deaf_h2, "").await, Backend::http2(named_h2, "branch").await);
+    ground.baseline(&[deaf.address]);
+    ground.branch(KEY, &[branch.address]);
+    // And nobody is ready here: what is held stands still as well.
+    ground.branch("none-abc234", &[]);
+    let (mut client, mut standing) = (connect(&ground).await, JoinSet::new());
+    for n in 0..60 {
+        let (answer, to) = ask(&mut client, ["", "none-abc234"][n % 2], false).await;
+        standing.spawn(async move {
+            upload(to, 1 << 20).await;
+            drop(answer);
+        });
+    }
+    let (answer, to) = ask(&mut client, KEY, false).await;
+    let moving = async {
+        let echo = async { read(answer.await.expect("it is answered").into_body()).await.0.len() };
+        tokio::join!(upload(to, 8 << 20), echo).1
+    };
+    let echoed = tokio::time::timeout(SOON, moving).await.expect("it moves");
+    assert_eq!(echoed, (8 << 20) + "branch".len());
+    assert!(standing.try_join_next().is_none(), "the others stand still");
 }
 
 #[tokio::test]
