@@ -19,6 +19,14 @@ enum Step {
     Last,
 }
 
+/// A value that a path leads to.
+pub struct Located<'v> {
+    pub value: &'v Value,
+    /// The mapping or list that it stands in, as a JSON pointer.
+    pub around: String,
+    pub name: String,
+}
+
 /// A parsed path.
 #[derive(Clone, Debug)]
 pub struct FieldPath {
@@ -46,12 +54,11 @@ impl FieldPath {
 
     /// The one value that the path leads to; nulls and missing fields end it.
     pub fn get<'v>(&self, object: &'v Value) -> Result<Option<&'v Value>, String> {
-        Ok(self.locate(object)?.map(|(value, _)| value))
+        Ok(self.locate(object)?.map(|located| located.value))
     }
 
-    /// The one value that the path leads to, with the mapping or list that it stands in (as a JSON
-    /// pointer) and its name there.
-    pub fn locate<'v>(&self, object: &'v Value) -> Result<Option<(&'v Value, (String, String))>, String> {
+    /// The same, with its place.
+    pub fn locate<'v>(&self, object: &'v Value) -> Result<Option<Located<'v>>, String> {
         let (mut value, mut around, mut last) = (object, String::new(), String::new());
         for step in &self.steps {
             let element = |wanted: &dyn Fn(&Value) -> bool| {
@@ -74,7 +81,7 @@ impl FieldPath {
             }
             (value, last) = (next, name);
         }
-        Ok(Some((value, (around, last))))
+        Ok(Some(Located { value, around, name: last }))
     }
 
     /// Calls `set` on every value that the path leads to, and says how many there were. With

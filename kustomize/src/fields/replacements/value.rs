@@ -1,6 +1,6 @@
 //! What replacements copy. A scalar goes as text, and each field that takes it says of which type.
 
-use crate::field_path::FieldPath;
+use crate::field_path::{FieldPath, Located};
 use crate::resource::Resource;
 use crate::yaml::{self, Dialect};
 use serde_json::Value;
@@ -61,7 +61,7 @@ impl Copied {
 
     /// The value of a field, with the text that its file has for it.
     pub fn field(resource: &Resource, path: &FieldPath) -> Result<Option<Self>, String> {
-        let Some((value, (around, name))) = path.locate(&resource.value)? else { return Ok(None) };
+        let Some(Located { value, around, name }) = path.locate(&resource.value)? else { return Ok(None) };
         Ok(match value {
             Value::Array(items) if items.is_empty() => None,
             Value::Object(map) if map.is_empty() => None,
