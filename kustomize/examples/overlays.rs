@@ -1,4 +1,4 @@
-//! Three environments of one base, in memory: what they share is read and parsed once. Run with
+//! Three environments of one base, in memory: what they share is kept in its parsed form. Run with
 //! `cargo run --example overlays`.
 
 use lapdev_kustomize::{MemoryFileSystem, Options, Renderer, TreePath};

@@ -20,7 +20,7 @@
 //! [`Object::value_mut`], write them with [`to_yaml`]. Each knows the [`Place`] that it came from.
 //!
 //! A [`Renderer`] is for many renderings of one tree, such as all overlays of a base:
-//! what they share is read and parsed once. [`render_source`] takes directories of plain
+//! the parsed files that they share are kept. [`render_source`] takes directories of plain
 //! manifests too, and [`load_manifests`] nothing else.
 //!
 //! The behaviour is the reference's (kustomize 5), its output style and name hashes included. What

@@ -1,4 +1,4 @@
-//! Many renderings of one tree: what they share is read and parsed once.
+//! Many renderings of one tree: what they share is kept in its parsed form, from its second use on.
 
 use crate::budget::weight;
 use crate::build;
@@ -87,7 +87,8 @@ impl<'f> Renderer<'f> {
 
 /// The objects of files that were read before, as many as one rendering may hold.
 pub struct ParsedFiles {
-    read: RefCell<HashMap<TreePath, Vec<Resource>>>,
+    /// Nothing for a file that was read only once: most are, and a copy would be for nothing.
+    read: RefCell<HashMap<TreePath, Option<Vec<Resource>>>>,
     left: Cell<usize>,
 }
 
@@ -98,14 +99,18 @@ impl ParsedFiles {
         file: &TreePath,
         read: impl FnOnce() -> Result<Vec<Resource>, Error>,
     ) -> Result<Vec<Resource>, Error> {
-        if let Some(known) = self.read.borrow().get(file) {
+        if let Some(Some(known)) = self.read.borrow().get(file) {
             return Ok(known.clone());
         }
         let resources = read()?;
+        if !self.read.borrow().contains_key(file) {
+            self.read.borrow_mut().insert(file.clone(), None);
+            return Ok(resources);
+        }
         let cost: usize = resources.iter().map(|resource| weight(&resource.value)).sum();
         if let Some(left) = self.left.get().checked_sub(cost) {
             self.left.set(left);
-            self.read.borrow_mut().insert(file.clone(), resources.clone());
+            self.read.borrow_mut().insert(file.clone(), Some(resources.clone()));
         }
         Ok(resources)
     }

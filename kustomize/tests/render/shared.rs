@@ -43,7 +43,7 @@ fn overlays_share_what_was_read_and_render_as_if_alone() {
         let alone = render(&fs.0, &path, &Options::default()).expect("renders");
         assert_eq!(to_yaml(&shared), to_yaml(&alone));
     }
-    assert_eq!(fs.1.into_inner(), 1);
+    assert_eq!(fs.1.into_inner(), 2);
 }
 
 /// Five overlays of a base that has a base of its own and generates; and a kustomization of all five.
