@@ -113,6 +113,8 @@ pub struct Git {
     pub poll: Duration,
     /// Tokens for repositories that the forge's own token does not open.
     pub credentials: Vec<GitCredential>,
+    /// Where remote bases of kustomizations may be fetched from.
+    pub remote_bases: Vec<String>,
 }
 
 /// A token for repositories.
@@ -127,7 +129,8 @@ pub struct GitCredential {
 
 impl Default for Git {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(60), poll: Duration::from_secs(60), credentials: Vec::new() }
+        let minute = Duration::from_secs(60);
+        Self { timeout: minute, poll: minute, credentials: Vec::new(), remote_bases: Vec::new() }
     }
 }
 

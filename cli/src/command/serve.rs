@@ -111,6 +111,7 @@ fn reconciler_settings(settings: &Settings) -> Result<ReconcilerSettings, Failur
         config_path: config.path.clone(),
         repositories,
         git: git_settings(settings)?,
+        remote_bases: remote_bases(&settings.git.remote_bases)?,
         poll: settings.git.poll,
         router: router_settings(&settings.router)?,
         limits: Limits {
@@ -125,6 +126,10 @@ fn reconciler_settings(settings: &Settings) -> Result<ReconcilerSettings, Failur
             setting(EXTERNAL_URL, &settings.server.external_url)?,
         )
     })
+}
+
+fn remote_bases(prefixes: &[String]) -> Result<Vec<RepositoryUrl>, Failure> {
+    prefixes.iter().map(|prefix| setting("[git] remote_bases", prefix)).collect()
 }
 
 fn router_settings(router: &Router) -> Result<RouterSettings, Failure> {

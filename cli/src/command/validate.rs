@@ -2,11 +2,15 @@
 
 use crate::{
     args::ReportFormat,
+    command::render::Fetch,
     exit::Failure,
     output::{data, json, message, plain},
 };
 use lapdev_kustomize::{DiskFileSystem, TreePath};
-use lapdev_reconciler::validate::{Report, check_tree};
+use lapdev_reconciler::{
+    git::Pinned,
+    validate::{Report, check_tree},
+};
 use std::path::Path;
 
 /// The folder that lapdev reads unless told otherwise, as in lapdev.toml.
@@ -21,7 +25,7 @@ pub fn run(dir: &Path, path: Option<&str>, output: ReportFormat) -> Result<(), F
     if !dir.join(path).is_dir() {
         return Err(Failure::not_fine(format!("there is no folder {path} in {}", dir.display())));
     }
-    let report = check_tree(&fs, &tree_path).map_err(Failure::not_fine)?;
+    let report = check_tree(&fs, &tree_path, &Pinned(&Fetch::default())).map_err(Failure::not_fine)?;
     print(&report, output)?;
     if report.diagnostics.is_empty() { Ok(()) } else { Err(Failure::NotFine(None)) }
 }

@@ -10,8 +10,9 @@ use super::{
 };
 use git2::{
     AutotagOption, CertificateCheckStatus, Cred, CredentialType, Direction, ErrorClass, ErrorCode, FetchOptions,
-    ProxyOptions, RemoteCallbacks, Repository,
+    ProxyOptions, RemoteCallbacks, RemoteRedirect, Repository,
 };
+use lapdev_api::name::Commit;
 use std::{
     cell::Cell,
     collections::BTreeSet,
@@ -68,6 +69,18 @@ pub(super) fn run(job: &Job, credential: &Credential) -> Result<Done, GitError> 
     Ok(Done { listing: Listing::Complete(theirs.into_refs()), changed, remade: opened.remade })
 }
 
+/// Fetches one commit without its history, or with everything from a server that gives out no single ones. Without
+/// credentials, and not from another host that it leads on to. The commit may still be missing afterwards.
+pub(super) fn commit(job: &Job, id: &Commit) -> Result<(), GitError> {
+    let opened = repair::open_or_make(&job.path)?;
+    let alone = [format!("+{id}:refs/heads/base")];
+    let all = ["heads", "tags"].map(|kind| format!("+refs/{kind}/*:refs/{kind}/*"));
+    match job.download(&opened.repository, &alone, 1) {
+        Err(GitError::Remote { .. }) => job.download(&opened.repository, &all, 0),
+        done => done,
+    }
+}
+
 /// Why a callback stopped libgit2, which itself only says that one did.
 #[derive(Clone, Copy)]
 enum Abort {
@@ -114,6 +127,16 @@ impl Job {
             aborted.set(Some(Abort::Deadline));
         }
         in_time
+    }
+
+    fn download(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), GitError> {
+        let aborted = Cell::new(None);
+        let mut options = FetchOptions::new();
+        options.remote_callbacks(callbacks(self, &None, &aborted)).proxy_options(proxy()).depth(depth);
+        options.download_tags(AutotagOption::None).update_fetchhead(false).follow_redirects(RemoteRedirect::None);
+        let remote = repository.remote_anonymous(self.url.as_str());
+        let done = remote.and_then(|mut remote| remote.download(refspecs, Some(&mut options)));
+        done.map_err(|source| self.explain(source, aborted.get()))
     }
 
     fn explain(&self, source: git2::Error, aborted: Option<Abort>) -> GitError {

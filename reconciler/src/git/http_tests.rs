@@ -17,15 +17,15 @@ use std::{
 use tempfile::TempDir;
 
 /// A loopback HTTP server, one thread, that answers every connection with `answer` and ends when dropped.
-struct Server {
-    address: std::net::SocketAddr,
+pub(super) struct Server {
+    pub(super) address: std::net::SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    connections: Arc<AtomicUsize>,
+    pub(super) connections: Arc<AtomicUsize>,
 }
 
 impl Server {
-    fn start(answer: impl Fn(TcpStream) -> Option<()> + Send + 'static) -> Self {
+    pub(super) fn start(answer: impl Fn(TcpStream) -> Option<()> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("its address");
         let (stop, connections) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
@@ -44,7 +44,7 @@ impl Server {
     }
 
     /// One that answers nothing until the sender is dropped, however long libgit2 would wait.
-    fn silent() -> (Sender<()>, Self) {
+    pub(super) fn silent() -> (Sender<()>, Self) {
         let (release, held) = channel();
         let server = Self::start(move |stream| {
             let _ = held.recv();
@@ -54,7 +54,7 @@ impl Server {
         (release, server)
     }
 
-    fn url(&self) -> RepositoryUrl {
+    pub(super) fn url(&self) -> RepositoryUrl {
         format!("http://{}/repo.git", self.address).parse().expect("an address")
     }
 }
@@ -70,7 +70,7 @@ impl Drop for Server {
     }
 }
 
-struct Request {
+pub(super) struct Request {
     method: String,
     target: String,
     headers: Vec<(String, String)>,
@@ -78,7 +78,7 @@ struct Request {
 }
 
 impl Request {
-    fn read(stream: &TcpStream) -> Option<Self> {
+    pub(super) fn read(stream: &TcpStream) -> Option<Self> {
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
@@ -101,7 +101,7 @@ impl Request {
         Some(request)
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 }
@@ -122,7 +122,7 @@ fn read_chunks(reader: &mut impl BufRead) -> Option<Vec<u8>> {
 }
 
 /// `git http-backend` by CGI: the reference server.
-fn backend(stream: &TcpStream, root: &std::path::Path) -> Option<()> {
+pub(super) fn backend(stream: &TcpStream, root: &std::path::Path) -> Option<()> {
     let request = Request::read(stream)?;
     let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
     let mut child = Command::new("git")
@@ -151,12 +151,12 @@ fn backend(stream: &TcpStream, root: &std::path::Path) -> Option<()> {
     respond(stream, &status, &format!("{head}\r\nContent-Length: {length}\r\n"), &output[end + 4..])
 }
 
-fn respond(mut stream: &TcpStream, status: &str, headers: &str, body: &[u8]) -> Option<()> {
+pub(super) fn respond(mut stream: &TcpStream, status: &str, headers: &str, body: &[u8]) -> Option<()> {
     stream.write_all(format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}\r\n").as_bytes()).ok()?;
     stream.write_all(body).ok()
 }
 
-fn serve(origin: &Origin) -> (TempDir, Server) {
+pub(super) fn serve(origin: &Origin) -> (TempDir, Server) {
     let root = TempDir::new().expect("a temporary folder");
     std::os::unix::fs::symlink(origin.folder.path(), root.path().join("repo.git")).expect("a link");
     let path = root.path().to_owned();

@@ -4,6 +4,7 @@
 //! the remote *said* ([`Listing`]). Everything on [`Mirror`] and [`GitTree`] is blocking, local and free of a work tree.
 //! Nothing here decides anything: what a missing branch means is the plan's.
 
+mod bases;
 mod error;
 mod fetch;
 mod listing;
@@ -16,12 +17,15 @@ mod tree;
 mod url;
 
 #[cfg(test)]
+mod bases_tests;
+#[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
 mod http_tests;
 #[cfg(test)]
 mod tests;
 
+pub use bases::{BaseError, Bases, Pinned};
 pub use error::GitError;
 pub use mirror::Mirror;
 pub use mirrors::{Fetched, Mirrors};

@@ -5,7 +5,7 @@
 
 use super::{Reconciler, error_chain, world::InForce};
 use crate::{
-    git::{Fetched, Mirror, RepositoryUrl},
+    git::{Bases, Fetched, Mirror, RepositoryUrl},
     validate::check_tree,
 };
 use lapdev_api::{name::Commit, record::Problem};
@@ -95,17 +95,18 @@ impl Reconciler {
 
     async fn check(&self, mirror: Mirror, commit: Commit) -> Result<Checked, String> {
         let folder = self.settings.config_path.clone();
-        let work = tokio::task::spawn_blocking(move || check_commit(mirror, commit, &folder));
+        let bases = self.bases.clone();
+        let work = tokio::task::spawn_blocking(move || check_commit(mirror, commit, &folder, &bases));
         work.await.unwrap_or_else(|error| Err(format!("the check ended early: {error}")))
     }
 }
 
-fn check_commit(mirror: Mirror, commit: Commit, folder: &str) -> Result<Checked, String> {
+fn check_commit(mirror: Mirror, commit: Commit, folder: &str, bases: &Bases) -> Result<Checked, String> {
     let Some(folder) = TreePath::parse(folder) else {
         return Ok(Checked::Bad(vec![format!("{folder}: leads out of the repository; correct [config] path")]));
     };
     let tree = mirror.tree(&commit).map_err(|error| error_chain(&error))?;
-    let report = check_tree(&tree, &folder).map_err(|error| error_chain(&error))?;
+    let report = check_tree(&tree, &folder, bases).map_err(|error| error_chain(&error))?;
     if report.diagnostics.is_empty() {
         return Ok(Checked::Good(InForce { config: report.config, commit, mirror }));
     }

@@ -20,7 +20,7 @@ mod world;
 pub use settings::Settings;
 
 use crate::{
-    git::{GitError, Mirrors},
+    git::{Bases, GitError, Mirrors},
     report::Reporter,
 };
 use lapdev_api::words::error_chain;
@@ -32,6 +32,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wake::Wake;
 
+/// The folder of remote bases, beside the mirrors.
+const BASES: &str = "git-bases";
 /// How often the store forgets what is old.
 const PRUNE: Duration = Duration::from_secs(3600);
 
@@ -61,6 +63,7 @@ pub struct Reconciler {
     store: Store,
     forge: Arc<dyn Forge>,
     mirrors: Mirrors,
+    bases: Bases,
 }
 
 impl Reconciler {
@@ -70,7 +73,8 @@ impl Reconciler {
     /// When it cannot be used, or the git settings are refused.
     pub fn new(settings: Settings, store: Store, forge: Arc<dyn Forge>) -> Result<Self, GitError> {
         let mirrors = Mirrors::open(&settings.mirrors, settings.git.clone())?;
-        Ok(Self { settings: Arc::new(settings), store, forge, mirrors })
+        let bases = Bases::open(settings.mirrors.with_file_name(BASES), &settings.git, settings.remote_bases.clone())?;
+        Ok(Self { settings: Arc::new(settings), store, forge, mirrors, bases })
     }
 
     /// Reconciles and reports until `shutdown`.

@@ -189,6 +189,7 @@ impl Reconciler {
             seen: memory.seen.clone(),
             clusters_heard_of: heard_of.clone(),
             router: self.settings.router.clone(),
+            bases: self.bases.clone(),
         }
     }
 

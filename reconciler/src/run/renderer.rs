@@ -164,7 +164,7 @@ impl Renderer {
         let inside = world.holds_source(branch, catalog);
         let (before, head_source) = match inside {
             true => {
-                let at = |commit: &Commit| Place { mirror, commit: commit.clone(), path: base_place.path };
+                let at = |commit: &Commit| Place { mirror, commit: commit.clone(), ..base_place.clone() };
                 // What could not be rendered at the merge base is no reason to fail: then everything counts as new.
                 (self.sources.objects(&at(&merge_base)).ok(), self.sources.objects(&at(head))?)
             }

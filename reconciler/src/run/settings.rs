@@ -24,6 +24,8 @@ pub struct Settings {
     pub mirrors: PathBuf,
     /// How repositories are reached.
     pub git: GitSettings,
+    /// With what the addresses of remote bases of kustomizations may begin; none: they are refused.
+    pub remote_bases: Vec<RepositoryUrl>,
     /// How often everything is looked at, webhook or not.
     pub poll: Duration,
     /// How the routers of each base are set up.
@@ -54,6 +56,7 @@ impl Settings {
             repositories: BTreeMap::new(),
             mirrors,
             git: GitSettings::default(),
+            remote_bases: Vec::new(),
             poll: Duration::from_secs(60),
             router: RouterSettings::default(),
             limits: Limits::default(),

@@ -5,13 +5,16 @@ use super::{
     memo::Memo,
     world::{World, tip},
 };
-use crate::{git::Mirror, render::Sourced};
+use crate::{
+    git::{Bases, Mirror},
+    render::Sourced,
+};
 use lapdev_api::{
     digest::Digest,
     kinds::{AppCatalog, Source},
     name::Commit,
 };
-use lapdev_kustomize::{FileKind, FileSystem as _, Options, TreePath, render_source};
+use lapdev_kustomize::{FileKind, FileSystem as _, Options, Renderer, TreePath};
 use std::sync::Arc;
 
 /// A folder of a commit.
@@ -20,6 +23,7 @@ pub(super) struct Place<'w> {
     pub mirror: &'w Mirror,
     pub commit: Commit,
     pub path: &'w str,
+    pub bases: &'w Bases,
 }
 
 /// What was rendered there. Two of the same key are the same objects.
@@ -39,15 +43,16 @@ impl Sources {
     /// The objects at a place.
     pub fn objects(&mut self, place: &Place<'_>) -> Result<Objects, String> {
         let tree = place.mirror.tree(&place.commit).map_err(|error| error_chain(&error))?;
-        // Equal trees have equal content wherever they are, so neither repository nor commit is part of the key.
+        // Equal trees have equal content wherever they are, so neither repository nor commit is part of the key. Remote
+        // bases that they name are pinned to commits.
         let key = Digest::of(format!("{}\0{}", tree.id(), place.path).as_bytes());
         self.rendered.get(key, || {
             let folder = TreePath::parse(place.path)
                 .and_then(|path| tree.find(&path).ok().flatten())
                 .filter(|found| found.kind == FileKind::Directory)
                 .ok_or_else(|| format!("there is no folder {} at commit {}", place.path, place.commit))?;
-            let objects =
-                render_source(&tree, &folder.path, &Options::default()).map_err(|error| error_chain(&error))?;
+            let renderer = Renderer::new(&tree, Options::default()).with_remotes(place.bases);
+            let objects = renderer.render_source(&folder.path).map_err(|error| error_chain(&error))?;
             if objects.is_empty() {
                 // An empty source would prune everything that runs; nobody means that.
                 return Err(format!("{} holds no objects at commit {}", place.path, place.commit));
@@ -81,7 +86,7 @@ pub(super) fn place<'w>(
     match &catalog.source {
         Source::Path { path } => {
             let commit = revision.pin.unwrap_or(&world.in_force.commit).clone();
-            Ok(Place { mirror: &world.in_force.mirror, commit, path })
+            Ok(Place { mirror: &world.in_force.mirror, commit, path, bases: &world.bases })
         }
         Source::Repository { repository, path, branch } => {
             let unread = || format!("repository {repository} was not read yet");
@@ -95,7 +100,7 @@ pub(super) fn place<'w>(
                     format!("{repository} has no branch {branch}; correct `source.ref` of catalog {}", catalog.name)
                 }
             })?;
-            Ok(Place { mirror: seen.mirror.as_ref().ok_or_else(unread)?, commit, path })
+            Ok(Place { mirror: seen.mirror.as_ref().ok_or_else(unread)?, commit, path, bases: &world.bases })
         }
     }
 }

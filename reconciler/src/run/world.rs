@@ -2,7 +2,7 @@
 //! render.
 
 use crate::{
-    git::Mirror,
+    git::{Bases, Mirror},
     load::Config,
     plan::{self, Observed, Refs},
     render::RouterSettings,
@@ -41,6 +41,7 @@ pub(super) struct World {
     pub seen: BTreeMap<RepositoryName, Seen>,
     pub clusters_heard_of: BTreeSet<ClusterName>,
     pub router: RouterSettings,
+    pub bases: Bases,
 }
 
 impl World {

@@ -1,8 +1,9 @@
 //! Whole trees in, all messages out.
 
 use super::*;
+use crate::git::BaseError;
 use crate::load::{Scope, SourceFile, load};
-use lapdev_kustomize::{FileSystem, Found, MemoryFileSystem, TreePath};
+use lapdev_kustomize::{FileSystem, Found, MemoryFileSystem, RemoteError, Remotes, Repository, TreePath};
 use std::io;
 
 const CLUSTER: &str = "\
@@ -75,7 +76,7 @@ fn tree() -> MemoryFileSystem {
 }
 
 fn report(fs: &MemoryFileSystem) -> Report {
-    check_tree(fs, &TreePath::parse("lapdev").expect("inside")).expect("memory does not fail")
+    check_tree(fs, &TreePath::parse("lapdev").expect("inside"), &Nothing).expect("memory does not fail")
 }
 
 fn messages(fs: &MemoryFileSystem) -> Vec<String> {
@@ -94,7 +95,7 @@ fn a_valid_tree_has_no_diagnostics_and_its_objects() {
     let rendered: Vec<_> = report.rendered.values().flatten().map(|o| (o.kind(), o.name())).collect();
     assert_eq!(rendered, [("Deployment", "web"), ("StatefulSet", "api"), ("Service", "web"), ("Service", "api")]);
     // The same from the whole repository, in which the catalog's objects lie beside our kinds.
-    let whole = check_tree(&tree(), &TreePath::root()).expect("memory does not fail");
+    let whole = check_tree(&tree(), &TreePath::root(), &Nothing).expect("memory does not fail");
     assert_eq!((whole.diagnostics, whole.config.catalogs.len()), (vec![], 1));
 }
 
@@ -102,7 +103,7 @@ fn a_valid_tree_has_no_diagnostics_and_its_objects() {
 fn the_example_that_people_start_from_is_valid() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/shop/config");
     let fs = lapdev_kustomize::DiskFileSystem::open(root).expect("the example is there");
-    let report = check_tree(&fs, &TreePath::parse("lapdev").expect("inside")).expect("it can be read");
+    let report = check_tree(&fs, &TreePath::parse("lapdev").expect("inside"), &Nothing).expect("it can be read");
     assert_eq!(report.diagnostics, []);
     assert!(!report.rendered.is_empty());
 }
@@ -336,7 +337,8 @@ fn a_catalog_that_does_not_render_is_told_at_the_renderers_place() {
 
 #[test]
 fn a_path_that_does_not_exist_is_told_and_declares_nothing() {
-    let report = check_tree(&tree(), &TreePath::parse("lapdve").expect("inside")).expect("memory does not fail");
+    let report =
+        check_tree(&tree(), &TreePath::parse("lapdve").expect("inside"), &Nothing).expect("memory does not fail");
     let messages: Vec<_> = report.diagnostics.iter().map(ToString::to_string).collect();
     assert_eq!(messages, ["lapdve:1:1: the configured path does not exist in this tree; expected a folder"]);
 }
@@ -360,8 +362,44 @@ fn a_tree_that_cannot_be_read_is_no_report_at_all() {
     }
     for file in ["staging.yaml", "objects.yaml"] {
         let broken = Broken(tree(), file);
-        assert!(check_tree(&broken, &TreePath::parse("lapdev").expect("inside")).is_err(), "{file}");
+        assert!(check_tree(&broken, &TreePath::parse("lapdev").expect("inside"), &Nothing).is_err(), "{file}");
     }
+}
+
+/// Refuses what is not pinned, and cannot reach the rest.
+struct Nothing;
+
+impl Remotes for Nothing {
+    fn repository(&self, repository: &Repository) -> Result<Box<dyn FileSystem>, RemoteError> {
+        Err(repository.commit().map_or(BaseError::NotPinned.into(), |_| "the network is away".into()))
+    }
+
+    fn file(&self, _: &str, _: usize) -> Result<Vec<u8>, RemoteError> {
+        Err(BaseError::File.into())
+    }
+}
+
+#[test]
+fn a_remote_base_that_is_refused_is_an_error_of_the_tree_and_one_that_is_away_is_none() {
+    let check = |resource: &str| {
+        let fs = tree().with("apps/shop/kustomization.yaml", format!("resources: [objects.yaml, '{resource}']\n"));
+        check_tree(&fs, &TreePath::parse("lapdev").expect("inside"), &Nothing)
+    };
+    for (resource, says) in [
+        ("https://git.example.com/shop/base?ref=v1", "write `?ref=` and its full id"),
+        ("https://example.com/map.yaml", "lapdev fetches no single files"),
+    ] {
+        let report = check(resource).expect("a report");
+        let messages: Vec<_> = report.diagnostics.iter().map(ToString::to_string).collect();
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        assert!(
+            messages[0].starts_with("apps/shop/kustomization.yaml:1:27: resources[1]: cannot fetch"),
+            "{messages:?}"
+        );
+        assert!(messages[0].contains(says), "{messages:?}");
+    }
+    let away = format!("https://git.example.com/shop/base?ref={}", "0123456789".repeat(4));
+    assert!(check(&away).is_err(), "nothing is known then");
 }
 
 #[test]

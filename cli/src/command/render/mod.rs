@@ -20,7 +20,7 @@ use lapdev_api::words::error_chain;
 use lapdev_kustomize::{
     self as kustomize, DiskFileSystem, FileSystem, Options, Problem, Renderer, Repository, TreePath,
 };
-use remotes::Fetch;
+pub use remotes::Fetch;
 use std::path::Path;
 
 /// Runs it.
