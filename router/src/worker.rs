@@ -261,11 +261,11 @@ impl Handle {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::table::Index;
+    use crate::table::{Address, Index, Readiness, Slice};
     use lapdev_api::route::{RoutedPort, RoutedService, RoutingTable};
-    use std::time::Instant;
+    use std::{net::SocketAddr, time::Instant};
 
     fn table(listens: &[(&str, u16)]) -> RoutingTable {
         let services = listens.iter().map(|(service, listen)| {
@@ -276,14 +276,14 @@ mod tests {
         RoutingTable { services: services.collect(), ..RoutingTable::default() }
     }
 
-    struct Ground {
+    pub(crate) struct Ground {
         index: Index,
         publish: watch::Sender<Arc<Snapshot>>,
-        worker: Worker,
+        pub(crate) worker: Worker,
     }
 
     impl Ground {
-        fn new(listens: &[(&str, u16)]) -> Self {
+        pub(crate) fn new(listens: &[(&str, u16)]) -> Self {
             let (publish, snapshots) = watch::channel(Arc::default());
             let (_, phase) = watch::channel(Phase::Serving);
             let shared = Shared { snapshots, phase, probes: Arc::default(), metrics: Arc::default() };
@@ -295,6 +295,17 @@ mod tests {
         fn put(&mut self, version: &str, listens: &[(&str, u16)]) {
             self.index.set_table(version, &table(listens), Instant::now());
             self.publish.send_replace(Arc::new(self.index.changed().expect("a new table")));
+        }
+
+        /// The one endpoint of the baseline of `web`.
+        pub(crate) fn baseline(&mut self, at: SocketAddr) {
+            self.index.put(Slice {
+                name: "web".into(),
+                service: "web--baseline".into(),
+                ports: [("".into(), at.port())].into(),
+                addresses: [Address { ip: at.ip(), readiness: Readiness::Ready }].into(),
+            });
+            self.publish.send_replace(Arc::new(self.index.changed().expect("a new endpoint")));
         }
     }
 
