@@ -1,6 +1,6 @@
 //! Backends: one that answers each request with its name and what it got, and ones that a test plays itself.
 
-use super::talk::Talk;
+use super::{ground::Ground, talk::Talk};
 use h2::server::SendResponse;
 use http::{Request, Response};
 use std::{
@@ -129,6 +129,15 @@ impl Played {
         Self { listener, address }
     }
 
+    /// A client that has sent this, and the connection on which its head has come.
+    pub async fn asked(&self, ground: &Ground, request: impl AsRef<[u8]>) -> (Talk, Talk) {
+        let mut client = Talk::to(ground.web).await;
+        client.send(request).await;
+        let mut server = self.accept().await;
+        server.until("\r\n\r\n").await;
+        (client, server)
+    }
+
     /// The next connection.
     pub async fn accept(&self) -> Talk {
         let accepted = tokio::time::timeout(super::ground::SOON, self.listener.accept()).await;
@@ -136,6 +145,13 @@ impl Played {
         stream.set_nodelay(true).expect("it is open");
         Talk::of(stream)
     }
+}
+
+/// A router before a baseline that the test plays.
+pub async fn played() -> (Ground, Played) {
+    let (mut ground, backend) = (Ground::start().await, Played::new().await);
+    ground.baseline(&[backend.address]);
+    (ground, backend)
 }
 
 /// An address that refuses connections for as long as it is held.

@@ -1,7 +1,7 @@
 //! Which endpoint answers, and what happens when one does not.
 
 use super::{
-    backend::{Backend, Played, refusing},
+    backend::{Backend, played, refusing},
     ground::{Ground, KEY},
     talk::{Talk, get, get_of},
 };
@@ -23,13 +23,9 @@ async fn an_endpoint_that_refuses_costs_no_request_and_is_left_out_after_a_while
 
 #[tokio::test]
 async fn a_get_on_a_kept_connection_that_the_endpoint_closes_is_sent_again() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
-    let mut client = Talk::to(ground.web).await;
-    client.send(get("")).await;
-    let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
-    server.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let (ground, backend) = played().await;
+    let (mut client, mut server) = backend.asked(&ground, get("")).await;
+    server.ok("").await;
     client.answer().await;
     client.send(get("x: second\r\n")).await;
     // It has the request, and closes without one byte: as a server does that was just about to close.
@@ -37,19 +33,15 @@ async fn a_get_on_a_kept_connection_that_the_endpoint_closes_is_sent_again() {
     drop(server);
     let mut server = backend.accept().await;
     assert!(server.until("\r\n\r\n").await.contains("second"));
-    server.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    server.ok("ok").await;
     assert_eq!(client.answer().await.text(), "ok");
 }
 
 #[tokio::test]
 async fn a_post_is_never_sent_twice_and_takes_no_connection_that_the_endpoint_closed() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
-    let mut client = Talk::to(ground.web).await;
-    client.send(get("")).await;
-    let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
-    server.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let (ground, backend) = played().await;
+    let (mut client, mut server) = backend.asked(&ground, get("")).await;
+    server.ok("").await;
     client.answer().await;
     drop(server);
     let post = "POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 2\r\n\r\nhi";

@@ -1,7 +1,7 @@
 //! The end of a router, while it works.
 
 use super::{
-    backend::{Backend, Played, named_h2},
+    backend::{Backend, Played, named_h2, played},
     ground::{Ground, SOON},
     talk::{Talk, get},
 };
@@ -11,13 +11,11 @@ use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn what_is_under_way_is_finished_and_each_connection_is_told() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (mut ground, backend) = played().await;
     let (mut slow, mut idle) = (Talk::to(ground.web).await, Talk::to(ground.web).await);
     idle.send(get("")).await;
     let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
-    server.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    server.answer_with("").await;
     assert_eq!(idle.answer().await.field("connection"), None);
     slow.send(get("")).await;
     server.until("\r\n\r\n").await;
@@ -26,11 +24,10 @@ async fn what_is_under_way_is_finished_and_each_connection_is_told() {
     let mut late = Talk::to(ground.web).await;
     late.send(get("")).await;
     let mut other = backend.accept().await;
-    other.until("\r\n\r\n").await;
-    other.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    other.answer_with("ok").await;
     assert_eq!(late.answer().await.text(), "ok");
     assert_eq!(idle.rest().await, b"", "an idle connection ends");
-    server.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow").await;
+    server.ok("slow").await;
     let answer = slow.answer().await;
     assert_eq!((answer.text(), answer.field("connection")), ("slow", Some("close")));
     tokio::time::timeout(SOON, drain).await.expect("nothing is left to wait for").expect("it ends");
@@ -50,10 +47,7 @@ async fn what_is_under_way_is_finished_however_many_ports_are_listened_on() {
     };
     let (mut ground, backend) = (Ground::with(many).await, Played::new().await);
     ground.baseline(&[backend.address]);
-    let mut client = Talk::to(ground.web).await;
-    client.send(get("")).await;
-    let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
+    let (_client, _server) = backend.asked(&ground, get("")).await;
     let begun = Instant::now();
     tokio::time::timeout(SOON, ground.drain(Duration::from_secs(2))).await.expect("it ends");
     assert!(begun.elapsed() >= Duration::from_secs(2), "it waited for the one request");
@@ -61,12 +55,8 @@ async fn what_is_under_way_is_finished_however_many_ports_are_listened_on() {
 
 #[tokio::test]
 async fn what_takes_too_long_is_cut() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
-    let mut client = Talk::to(ground.web).await;
-    client.send(get("")).await;
-    let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
+    let (mut ground, backend) = played().await;
+    let (mut client, _server) = backend.asked(&ground, get("")).await;
     let begun = Instant::now();
     tokio::time::timeout(SOON, ground.drain(Duration::from_secs(2))).await.expect("it ends");
     assert!(begun.elapsed() >= Duration::from_secs(2));
@@ -75,8 +65,7 @@ async fn what_takes_too_long_is_cut() {
 
 #[tokio::test]
 async fn a_connection_that_nobody_has_used_yet_delays_the_end_only_for_a_moment() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (mut ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     // Silent for so long that its server was asked, and says nothing either.
     let mut server = backend.accept().await;

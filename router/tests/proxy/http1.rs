@@ -1,7 +1,7 @@
 //! HTTP/1: each request by its own key, and everything that HTTP/1 can do passes.
 
 use super::{
-    backend::{Backend, Played},
+    backend::{Backend, Played, played},
     ground::{Ground, KEY},
     talk::{Talk, get, get_of},
 };
@@ -68,8 +68,7 @@ async fn requests_that_are_sent_ahead_are_answered_in_order() {
 
 #[tokio::test]
 async fn a_body_waits_for_100_continue_and_other_interim_answers_pass() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     client.send("PUT /a HTTP/1.1\r\nhost: web\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n").await;
     let mut server = backend.accept().await;
@@ -92,8 +91,7 @@ async fn a_body_waits_for_100_continue_and_other_interim_answers_pass() {
 
 #[tokio::test]
 async fn chunks_and_trailer_fields_pass_both_ways() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     client.send("POST / HTTP/1.1\r\nhost: web\r\ntransfer-encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n").await;
     let mut server = backend.accept().await;
@@ -109,12 +107,9 @@ async fn chunks_and_trailer_fields_pass_both_ways() {
 #[tokio::test]
 async fn a_large_body_passes_and_nobody_holds_more_of_it_than_the_sockets() {
     const LARGE: usize = 64 << 20;
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
-    let mut client = Talk::to(ground.web).await;
-    client.send(format!("POST / HTTP/1.1\r\nhost: web\r\ncontent-length: {LARGE}\r\n\r\n")).await;
-    let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
+    let (ground, backend) = played().await;
+    let (mut client, mut server) =
+        backend.asked(&ground, format!("POST / HTTP/1.1\r\nhost: web\r\ncontent-length: {LARGE}\r\n\r\n")).await;
     // Nobody reads: the sender has to wait long before all of it is taken.
     let (mut taken, piece) = (0, vec![7_u8; 1 << 16]);
     while let Ok(Ok(())) = tokio::time::timeout(Duration::from_millis(500), client.stream.writable()).await {
@@ -147,8 +142,7 @@ async fn a_large_body_passes_and_nobody_holds_more_of_it_than_the_sockets() {
 
 #[tokio::test]
 async fn http_1_0_is_answered_without_chunks_and_closed() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     client.send("GET / HTTP/1.0\r\n\r\n").await;
     let mut server = backend.accept().await;
@@ -163,8 +157,7 @@ async fn http_1_0_is_answered_without_chunks_and_closed() {
 
 #[tokio::test]
 async fn what_was_asked_as_http_1_0_leaves_no_connection_to_others() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     client.send("GET / HTTP/1.0\r\n\r\n").await;
     let mut server = backend.accept().await;
@@ -179,12 +172,8 @@ async fn what_was_asked_as_http_1_0_leaves_no_connection_to_others() {
 
 #[tokio::test]
 async fn answers_without_a_body_leave_the_connection_in_step() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
-    let mut client = Talk::to(ground.web).await;
-    client.send("HEAD / HTTP/1.1\r\nhost: web\r\n\r\n").await;
-    let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
+    let (ground, backend) = played().await;
+    let (mut client, mut server) = backend.asked(&ground, "HEAD / HTTP/1.1\r\nhost: web\r\n\r\n").await;
     server.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n").await;
     assert_eq!(client.head().await.field("content-length"), Some("100"));
     client.send(get("")).await;
@@ -192,19 +181,14 @@ async fn answers_without_a_body_leave_the_connection_in_step() {
     server.send("HTTP/1.1 304 Not Modified\r\ncontent-length: 100\r\n\r\n").await;
     assert_eq!(client.head().await.status, 304);
     client.send(get("")).await;
-    server.until("\r\n\r\n").await;
-    server.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    server.answer_with("ok").await;
     assert_eq!(client.answer().await.text(), "ok");
 }
 
 #[tokio::test]
 async fn an_answer_that_ends_with_its_connection_ends_the_clients_too() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
-    let mut client = Talk::to(ground.web).await;
-    client.send(get("")).await;
-    let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
+    let (ground, backend) = played().await;
+    let (mut client, mut server) = backend.asked(&ground, get("")).await;
     server.send("HTTP/1.1 200 OK\r\n\r\nall of it").await;
     drop(server);
     let answer = client.answer().await;
@@ -213,13 +197,9 @@ async fn an_answer_that_ends_with_its_connection_ends_the_clients_too() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_never_taken_for_a_whole_one() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     for head in ["transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "content-length: 10\r\n\r\nhello"] {
-        let mut client = Talk::to(ground.web).await;
-        client.send(get("")).await;
-        let mut server = backend.accept().await;
-        server.until("\r\n\r\n").await;
+        let (mut client, mut server) = backend.asked(&ground, get("")).await;
         server.send(format!("HTTP/1.1 200 OK\r\n{head}")).await;
         client.until("hello").await;
         drop(server);
@@ -229,8 +209,7 @@ async fn an_answer_that_breaks_off_is_never_taken_for_a_whole_one() {
 
 #[tokio::test]
 async fn an_answer_that_comes_before_the_body_has_arrived_gets_through() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     client.send("POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 100000000\r\n\r\nbegin").await;
     let mut server = backend.accept().await;
@@ -243,12 +222,8 @@ async fn an_answer_that_comes_before_the_body_has_arrived_gets_through() {
 
 #[tokio::test]
 async fn a_client_that_gives_up_ends_the_endpoints_work() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
-    let mut client = Talk::to(ground.web).await;
-    client.send(get("")).await;
-    let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
+    let (ground, backend) = played().await;
+    let (client, mut server) = backend.asked(&ground, get("")).await;
     client.stream.set_zero_linger().expect("it is open");
     drop(client);
     assert!(!server.more().await, "its connection ends");
@@ -256,8 +231,7 @@ async fn a_client_that_gives_up_ends_the_endpoints_work() {
 
 #[tokio::test]
 async fn a_client_that_ends_its_half_while_an_answer_is_due_may_end_the_endpoints_work() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     for request in [get(""), "POST / HTTP/1.1\r\nhost: web\r\ncontent-length: 5\r\n\r\nhe".to_owned()] {
         let (mut client, mut server) = kept(&ground, &backend).await;
         client.send(&request).await;
@@ -289,8 +263,7 @@ async fn kept(ground: &Ground, backend: &Played) -> (Talk, Talk) {
 
 #[tokio::test]
 async fn the_end_of_a_clients_half_is_passed_on_only_behind_its_last_request() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     client.send([get("x: first\r\n"), get("x: second\r\n")].concat()).await;
     let mut server = backend.accept().await;
@@ -301,12 +274,12 @@ async fn the_end_of_a_clients_half_is_passed_on_only_behind_its_last_request() {
     for _ in 0..2 {
         let early = tokio::time::timeout(Duration::from_millis(300), server.more()).await;
         assert!(early.is_err(), "another request follows, and the connection is kept for it");
-        server.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        server.ok("ok").await;
         assert_eq!(client.answer().await.text(), "ok");
         server.until("\r\n\r\n").await;
     }
     assert_eq!(server.rest().await, b"", "that was the last one");
-    server.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlast").await;
+    server.ok("last").await;
     assert_eq!(client.answer().await.text(), "last");
     assert_eq!(client.rest().await, b"");
     let mut other = Talk::to(ground.web).await;
@@ -316,13 +289,11 @@ async fn the_end_of_a_clients_half_is_passed_on_only_behind_its_last_request() {
 
 #[tokio::test]
 async fn a_client_that_only_ends_its_half_is_answered() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     client.send(get("")).await;
     client.stream.shutdown().await.expect("it is open");
     let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
-    server.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    server.answer_with("ok").await;
     assert_eq!(client.answer().await.text(), "ok");
 }

@@ -1,7 +1,7 @@
 //! What is no HTTP reaches the baseline as if no router were between.
 
 use super::{
-    backend::{Backend, Played},
+    backend::{Backend, Played, played},
     ground::{Ground, KEY},
     talk::{Talk, get_of},
 };
@@ -9,8 +9,7 @@ use std::{io::ErrorKind, time::Duration};
 use tokio::io::AsyncWriteExt;
 
 async fn joined() -> (Ground, Talk, Talk) {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     client.send([0x16, 3, 1, 2, 0]).await;
     let mut server = backend.accept().await;
@@ -56,8 +55,7 @@ async fn who_does_not_read_makes_the_other_wait() {
 
 #[tokio::test]
 async fn a_server_that_speaks_first_is_heard() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     let mut server = backend.accept().await;
     server.send("220 mail ready\r\n").await;
@@ -80,8 +78,7 @@ async fn a_client_that_is_silent_first_and_then_speaks_http_is_routed_by_request
 
 #[tokio::test]
 async fn bytes_that_could_become_http_but_do_not_go_on_pass_to_the_baseline() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     client.send("QUI").await;
     let mut server = backend.accept().await;

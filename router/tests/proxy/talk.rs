@@ -75,8 +75,13 @@ impl Talk {
     /// Takes a request without a body, and answers it with this one. Its head.
     pub async fn answer_with(&mut self, body: &str) -> String {
         let head = self.until("\r\n\r\n").await;
-        self.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+        self.ok(body).await;
         head
+    }
+
+    /// Answers a request whose head was taken before.
+    pub async fn ok(&mut self, body: &str) {
+        self.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
     }
 
     /// The next `count` bytes.

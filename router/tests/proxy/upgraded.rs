@@ -1,7 +1,7 @@
 //! Connections that become something else, such as WebSockets.
 
 use super::{
-    backend::Played,
+    backend::{Played, played},
     ground::{Ground, KEY},
     talk::{Talk, get},
 };
@@ -36,10 +36,7 @@ async fn a_websocket_is_joined_to_the_version_of_its_key() {
 async fn an_upgrade_that_is_refused_is_an_answer_like_any_other() {
     let (mut ground, backend) = (Ground::start().await, Played::new().await);
     ground.branch(KEY, &[backend.address]);
-    let mut client = Talk::to(ground.web).await;
-    client.send(get(WEBSOCKET)).await;
-    let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
+    let (mut client, mut server) = backend.asked(&ground, get(WEBSOCKET)).await;
     server.send("HTTP/1.1 426 Upgrade Required\r\nupgrade: foo\r\ncontent-length: 2\r\n\r\nno").await;
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.field("upgrade"), answer.text()), (426, Some("foo"), "no"));
@@ -57,8 +54,7 @@ async fn backend_of(backend: &Played, server: &mut Talk) -> bool {
 
 #[tokio::test]
 async fn an_offer_of_http2_is_not_passed_on_and_nobody_switches_unasked() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
+    let (ground, backend) = played().await;
     let mut client = Talk::to(ground.web).await;
     client
         .send(get("connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"))
@@ -73,12 +69,8 @@ async fn an_offer_of_http2_is_not_passed_on_and_nobody_switches_unasked() {
 
 #[tokio::test]
 async fn connect_becomes_a_tunnel_when_it_is_accepted() {
-    let (mut ground, backend) = (Ground::start().await, Played::new().await);
-    ground.baseline(&[backend.address]);
-    let mut client = Talk::to(ground.web).await;
-    client.send("CONNECT db:5432 HTTP/1.1\r\nhost: db:5432\r\n\r\n").await;
-    let mut server = backend.accept().await;
-    server.until("\r\n\r\n").await;
+    let (ground, backend) = played().await;
+    let (mut client, mut server) = backend.asked(&ground, "CONNECT db:5432 HTTP/1.1\r\nhost: db:5432\r\n\r\n").await;
     server.send("HTTP/1.1 200 Established\r\n\r\nhello").await;
     assert_eq!(client.head().await.status, 200);
     assert_eq!(client.bytes(5).await, b"hello");
