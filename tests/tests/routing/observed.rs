@@ -1,8 +1,8 @@
 //! What a person is told about requests: `lapdev trace` names who drops the key, and counters reach `explain`.
 
-use crate::house::{Branch, CART, LIMIT, NAMESPACE, PORT, play};
+use crate::house::{Branch, CART, House, LIMIT, NAMESPACE, PORT, play};
 use lapdev_tests::{
-    stage::{until, within},
+    stage::{Error, until, within},
     visitor::{Protocol, Question, What},
 };
 use serde_json::Value;
@@ -34,8 +34,27 @@ fn a_trace_names_the_service_that_drops_the_key_and_who_passes_it_on() {
 
         let key = house.open_branch(CART).await?;
         let told = house.cast.plane.say(&["trace", &key]).await?;
-        within(!told.contains("drop"), told)
+        within(!told.contains("drop"), told)?;
+        one_at_a_time(house, &key).await
     });
+}
+
+/// Of two at once, neither breaks the other: each has its own right verdict, or is told when to come again.
+async fn one_at_a_time(house: &House, key: &str) -> Result<(), Error> {
+    until("a second trace is told when to come again", LIMIT, async || {
+        let trace = async || house.cast.plane.lapdev(&["trace", key]).await;
+        let (one, two) = tokio::join!(trace(), trace());
+        let mut refused = 0;
+        for (code, told, error) in [one?, two?] {
+            let is_refusal = error.contains("another probe is on its way") && error.contains("try again in");
+            let fine = code == 0 && told.contains("The key reached every service");
+            // Whatever else it says, waiting does not mend it.
+            assert!(fine || is_refusal && code != 0, "exit {code}: {told}{error}");
+            refused += usize::from(is_refusal);
+        }
+        within(refused == 1, format!("{refused} were refused"))
+    })
+    .await
 }
 
 #[test]
