@@ -360,7 +360,7 @@ impl Build<'_> {
 
     fn names(&self, of: &Kustomization, specs: &FieldSpecs, list: &mut ResourceList) -> Result<(), Error> {
         if !of.namespace.is_empty() {
-            Move::to(&of.namespace, specs.namespace.clone()).apply(list)?;
+            Move::to(&of.namespace, specs.namespace.clone()).apply(list, self.source.types)?;
             self.note("NamespaceTransformer", of, list);
         }
         if !of.name_prefix.is_empty() {

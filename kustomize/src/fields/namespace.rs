@@ -4,6 +4,7 @@
 use crate::budget::text_weight;
 use crate::error::{Error, Problem};
 use crate::field_spec::{self, Create, FieldSpec};
+use crate::patch::Types;
 use crate::resource::{Resource, ResourceList};
 use serde_json::Value;
 
@@ -33,7 +34,7 @@ impl Move {
     }
 
     /// Moves all objects.
-    pub fn apply(&self, list: &mut ResourceList) -> Result<(), Error> {
+    pub fn apply(&self, list: &mut ResourceList, types: &Types) -> Result<(), Error> {
         if self.namespace.is_empty() {
             return Ok(());
         }
@@ -41,16 +42,16 @@ impl Move {
         // What helm made is in the namespace that helm was told.
         for resource in list.items_mut().iter_mut().filter(|resource| !resource.from_helm) {
             resource.remember();
-            self.one(resource).map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;
+            self.one(resource, types).map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;
         }
         list.check_unique()
     }
 
     /// Moves one object, without keeping its identity.
-    pub fn one(&self, resource: &mut Resource) -> Result<(), String> {
+    pub fn one(&self, resource: &mut Resource, types: &Types) -> Result<(), String> {
         let gvk = resource.gvk();
         let mut set = |value: &mut Value| self.set(value);
-        if !gvk.is_cluster_scoped() {
+        if !types.is_cluster_scoped(&gvk) {
             let spec = FieldSpec::any("metadata/namespace", true);
             field_spec::apply(&mut resource.value, &gvk, &spec, Create::Scalar, &mut set)?;
         }

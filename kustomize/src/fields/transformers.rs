@@ -189,7 +189,7 @@ impl Transformer {
     fn apply(&self, source: Source<'_>, root: &TreePath, list: &mut ResourceList) -> Result<(), Error> {
         match self {
             Self::Pairs(pairs, specs) => pairs::set(list, pairs, specs),
-            Self::Namespace(movement) => movement.apply(list),
+            Self::Namespace(movement) => movement.apply(list, source.types),
             Self::Names { prefix, suffix, specs } => {
                 if !prefix.is_empty() {
                     names::apply(list, Affix::Prefix(prefix), specs)?;

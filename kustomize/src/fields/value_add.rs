@@ -6,6 +6,7 @@ use crate::budget::{MAX_STEPS, text_weight};
 use crate::error::{Error, Place, Problem};
 use crate::field_spec::{self, Create, FieldSpec};
 use crate::kustomization::Field;
+use crate::patch::Types;
 use crate::patch::selector::Selector;
 use crate::path::TreePath;
 use crate::resource::ResourceList;
@@ -50,7 +51,7 @@ impl ValueAdd {
         if self.targets.is_empty() && more.is_empty() {
             return Err(Error::new(self.place.clone(), Problem::Invalid("at least one target is needed".to_owned())));
         }
-        self.targets.iter().chain(&more).try_for_each(|target| target.apply(value, list))
+        self.targets.iter().chain(&more).try_for_each(|target| target.apply(value, source.types, list))
     }
 }
 
@@ -78,13 +79,13 @@ impl Target {
         })
     }
 
-    fn apply(&self, value: &str, list: &mut ResourceList) -> Result<(), Error> {
+    fn apply(&self, value: &str, types: &Types, list: &mut ResourceList) -> Result<(), Error> {
         let is_meant = |resource: &_| self.selector.as_ref().is_none_or(|selector| selector.matches(resource));
         list.pay_for_all(text_weight(value))?;
         for resource in list.items_mut().iter_mut().filter(|resource| is_meant(*resource)) {
             let gvk = resource.gvk();
             let result = match self.spec.path.as_ref() {
-                "metadata/namespace" => Move::to(value, Vec::new()).one(resource),
+                "metadata/namespace" => Move::to(value, Vec::new()).one(resource, types),
                 _ => field_spec::apply(&mut resource.value, &gvk, &self.spec, Create::Scalar, &mut |field| {
                     self.set(field, value)
                 }),

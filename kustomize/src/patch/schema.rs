@@ -75,8 +75,8 @@ impl<'s> Schema<'s> {
         Self { form: self.types.resolved(form), comments, ..self }
     }
 
-    /// The type of a list's elements. Comments inside of lists are not read.
-    pub fn elements(self) -> Self {
+    /// The type of the list's element that has these values of its keys.
+    pub fn element(self, keys: &[&str], values: &[String]) -> Self {
         let form = match self.form {
             Form::List(_, Some(definition)) => Form::of_definition(definition),
             Form::Custom(schema) if is_list(schema) => {
@@ -84,7 +84,8 @@ impl<'s> Schema<'s> {
             }
             _ => Form::Unknown,
         };
-        Self { form: self.types.resolved(form), comments: [None, None], ..self }
+        let comments = self.comments.map(|comments| comments.and_then(|comments| comments.element(keys, values)));
+        Self { form: self.types.resolved(form), comments, ..self }
     }
 
     /// The keys by which this list merges, none for a list of scalars; `None` if it is replaced.
@@ -137,7 +138,7 @@ mod tests {
         let spec = Schema::new(&types, [None, None]).or_named_by([Some(&deployment), None]);
         let spec = spec.field("spec").field("template").field("spec");
         assert_eq!(spec.field("containers").keys(), Some(vec!["name"]));
-        let ports = spec.field("containers").elements().field("ports");
+        let ports = spec.field("containers").element(&[], &[]).field("ports");
         assert_eq!(ports.keys(), Some(vec!["containerPort", "protocol"]));
         assert_eq!(spec.field("tolerations").keys(), None);
     }

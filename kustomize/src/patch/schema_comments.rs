@@ -1,8 +1,9 @@
 //! Schemas that a text gives its fields in comments, as in
 //! `ports: # {"type":"array","x-kubernetes-patch-strategy":"merge","x-kubernetes-patch-merge-key":"port"}`.
-//! They stand at the end of the line of the field's name, or alone in the line above it; inside of
-//! lists they are not read.
+//! They stand at the end of the line of the field's name, or alone in the line above it. Those inside of
+//! an element of a list go with that element, which is known by its scalars wherever it moves.
 
+use super::elements;
 use crate::yaml::{Node, NodeKind};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 pub struct SchemaComments {
     schema: Option<Value>,
     fields: BTreeMap<String, Self>,
+    elements: Vec<(BTreeMap<String, String>, Self)>,
 }
 
 impl SchemaComments {
@@ -27,6 +29,10 @@ impl SchemaComments {
 
     fn of_node(node: &Node, lines: &[&str]) -> Self {
         let mut found = Self::default();
+        if let NodeKind::Sequence(items) = &node.kind {
+            let elements = items.iter().map(|item| (scalars(item), Self::of_node(item, lines)));
+            found.elements = elements.filter(|(_, inner)| !inner.is_empty()).collect();
+        }
         let NodeKind::Mapping(entries) = &node.kind else { return found };
         for entry in entries {
             let mut inner = Self::of_node(&entry.value, lines);
@@ -43,12 +49,20 @@ impl SchemaComments {
     }
 
     fn is_empty(&self) -> bool {
-        self.schema.is_none() && self.fields.is_empty()
+        self.schema.is_none() && self.fields.is_empty() && self.elements.is_empty()
     }
 
     /// What is said about a field and what is inside of it.
     pub fn field(&self, name: &str) -> Option<&Self> {
         self.fields.get(name)
+    }
+
+    /// What is said inside of the element that has these values.
+    pub fn element(&self, keys: &[&str], values: &[String]) -> Option<&Self> {
+        let is_it = |scalars: &BTreeMap<String, String>| {
+            !keys.is_empty() && keys.iter().zip(values).all(|(key, value)| scalars.get(*key) == Some(value))
+        };
+        self.elements.iter().find(|(scalars, _)| is_it(scalars)).map(|(_, inner)| inner)
     }
 
     /// The schema of the value itself.
@@ -64,7 +78,16 @@ impl SchemaComments {
         for (name, comments) in &patch.fields {
             self.fields.entry(name.clone()).or_default().add(comments);
         }
+        self.elements.splice(0..0, patch.elements.iter().cloned());
     }
+}
+
+/// The fields of a mapping that hold scalars, as they are compared.
+fn scalars(node: &Node) -> BTreeMap<String, String> {
+    let NodeKind::Mapping(entries) = &node.kind else { return BTreeMap::new() };
+    let scalars =
+        entries.iter().filter(|entry| !matches!(entry.value.kind, NodeKind::Sequence(_) | NodeKind::Mapping(_)));
+    scalars.map(|entry| (entry.key.clone(), elements::text(&entry.value.clone().into_value()))).collect()
 }
 
 /// The schema in the comment that ends a line, or else in the one line of comment above it.

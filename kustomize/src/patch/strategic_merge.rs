@@ -260,7 +260,7 @@ fn associative(
     for identity in &identities {
         let (used, values) = elements::used_keys(&identities, identity, keys);
         last_keys.clone_from(&used);
-        let Some(element) = one_element(&mut target, patch, &used, &values, schema.elements())? else {
+        let Some(element) = one_element(&mut target, patch, &used, &values, schema.element(&used, &values))? else {
             elements::remove(&mut target, &used, &values)?;
             continue;
         };

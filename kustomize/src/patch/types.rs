@@ -11,7 +11,7 @@ use super::schema::Form;
 use crate::resource::Gvk;
 use serde_json::{Map, Value};
 use std::cell::{Cell, OnceCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How many references may lead to one another.
 const MAX_REFERENCES: usize = 32;
@@ -33,6 +33,8 @@ struct Document {
     /// apiVersion and kind to the name of a definition.
     kinds: HashMap<(String, String), String>,
     built_in: BuiltIn,
+    /// The kinds that its `paths` show outside of namespaces only.
+    cluster_scoped: HashSet<(String, String)>,
 }
 
 /// What is left of the built-in types beside a document.
@@ -72,8 +74,20 @@ impl Types {
             (false, false) => BuiltIn::Absent,
         };
         let kinds = kinds(&definitions)?;
-        let _ = self.chosen.set(Some(Document { definitions, kinds, built_in }));
+        let cluster_scoped = cluster_scoped(document.get("paths"));
+        let _ = self.chosen.set(Some(Document { definitions, kinds, built_in, cluster_scoped }));
         Ok(())
+    }
+
+    /// Whether the objects of a type have no namespace, as far as is known.
+    pub fn is_cluster_scoped(&self, gvk: &Gvk) -> bool {
+        let said = || {
+            let Some(Some(document)) = self.chosen.get() else { return false };
+            let key = (gvk.api_version(), gvk.kind.clone());
+            // Nothing is learned about kinds that everybody knows.
+            document.cluster_scoped.contains(&key) && built_in_kind(&key.0, &key.1).is_none()
+        };
+        gvk.is_cluster_scoped() || said()
     }
 
     /// Notes that an object of this type was read.
@@ -147,6 +161,33 @@ fn built_in_kind(api_version: &str, kind: &str) -> Option<u16> {
     Some(KINDS[at].3)
 }
 
+/// The kinds that can be got, but at no path with a namespace in it.
+fn cluster_scoped(paths: Option<&Value>) -> HashSet<(String, String)> {
+    let (mut outside, mut inside) = (HashSet::new(), HashSet::new());
+    for (path, item) in paths.and_then(Value::as_object).into_iter().flatten() {
+        let row = item.get("get").and_then(|get| get.get("x-kubernetes-group-version-kind"));
+        let Some(kind) = row.and_then(type_of) else { continue };
+        if path.contains("namespaces/{namespace}") {
+            inside.insert(kind)
+        } else {
+            outside.insert(kind)
+        };
+    }
+    outside.retain(|kind| !inside.contains(kind));
+    outside
+}
+
+/// The apiVersion and kind of a `x-kubernetes-group-version-kind`.
+fn type_of(row: &Value) -> Option<(String, String)> {
+    let text = |key: &str| row.get(key).and_then(Value::as_str);
+    let (version, kind) = (text("version")?, text("kind")?);
+    let api_version = match text("group").unwrap_or_default() {
+        "" => version.to_owned(),
+        group => format!("{group}/{version}"),
+    };
+    Some((api_version, kind.to_owned()))
+}
+
 /// Which kinds the definitions describe.
 fn kinds(definitions: &Map<String, Value>) -> Result<HashMap<(String, String), String>, String> {
     let mut kinds = HashMap::new();
@@ -156,15 +197,8 @@ fn kinds(definitions: &Map<String, Value>) -> Result<HashMap<(String, String), S
         }
         let rows = definition.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
         for row in rows.into_iter().flatten().filter(|row| row.is_object()) {
-            let text = |key: &str| row.get(key).and_then(Value::as_str);
-            let (Some(version), Some(kind)) = (text("version"), text("kind")) else {
-                return Err(format!("a group-version-kind of `{name}` lacks its `version` or `kind`, as text"));
-            };
-            let api_version = match text("group").unwrap_or_default() {
-                "" => version.to_owned(),
-                group => format!("{group}/{version}"),
-            };
-            kinds.insert((api_version, kind.to_owned()), name.clone());
+            let lacking = || format!("a group-version-kind of `{name}` lacks its `version` or `kind`, as text");
+            kinds.insert(type_of(row).ok_or_else(lacking)?, name.clone());
         }
     }
     Ok(kinds)

@@ -121,3 +121,57 @@ fn a_schema_in_a_comment_says_how_a_list_merges() {
     let files = [("kustomization.yaml", kustomization.as_str()), ("q.yaml", object)];
     assert!(yaml(&files).contains("- id: a\n  x: 1\n  \"y\": 2\n"), "{}", yaml(&files));
 }
+
+#[test]
+fn a_schema_in_a_comment_inside_of_a_list_stays_with_its_element() {
+    let merge = |key: &str| {
+        format!(
+            "{{\"type\":\"array\",\"x-kubernetes-patch-strategy\":\"merge\",\"x-kubernetes-patch-merge-key\":\"{key}\"}}"
+        )
+    };
+    let object = format!(
+        "apiVersion: e.com/v1\nkind: Queue\nmetadata: {{name: q}}\ngroups: # {}\n- name: a\n  items:\n  - {{id: x, v: 1}}\n\
+         - name: b\n  items: # {}\n  - {{id: x, v: 1}}\n",
+        merge("name"),
+        merge("id")
+    );
+    let patch = |name: &str, id: &str| {
+        format!(
+            "- patch: |\n    apiVersion: e.com/v1\n    kind: Queue\n    metadata: {{name: q}}\n    \
+             groups: [{{name: {name}, items: [{{id: {id}, w: 2}}]}}]\n"
+        )
+    };
+    // The first one puts an element in front of both.
+    let patches = [patch("new", "n"), patch("a", "x"), patch("b", "x")].concat();
+    let kustomization = format!("resources: [q.yaml]\npatches:\n{patches}");
+    let text = yaml(&[("kustomization.yaml", kustomization.as_str()), ("q.yaml", object.as_str())]);
+    let (a, b) = ("- items:\n  - id: x\n    w: 2\n  name: a\n", "- items:\n  - id: x\n    v: 1\n    w: 2\n  name: b\n");
+    assert!(text.contains(a) && text.contains(b), "{text}");
+}
+
+#[test]
+fn the_paths_of_an_openapi_document_say_which_custom_kinds_have_no_namespace() {
+    let get = |path: &str, kind: &str| {
+        format!("  {path}: {{get: {{x-kubernetes-group-version-kind: {{group: e.com, version: v1, kind: {kind}}}}}}}\n")
+    };
+    let document = format!(
+        "definitions: {{}}\npaths:\n{}{}{}{}",
+        get("/apis/e.com/v1/planets/{name}", "Planet"),
+        get("/apis/e.com/v1/moons", "Moon"),
+        get("/apis/e.com/v1/namespaces/{namespace}/moons/{name}", "Moon"),
+        "  /odd: {get: {x-kubernetes-group-version-kind: [{version: v1, kind: Comet}]}}\n",
+    );
+    let object = |kind: &str| format!("apiVersion: e.com/v1\nkind: {kind}\nmetadata: {{name: a}}\n---\n");
+    let objects = ["Planet", "Moon", "Comet"].map(object).concat();
+    let text = yaml(&[
+        ("kustomization.yaml", "resources: [all.yaml]\nnamespace: ns\nopenapi: {path: types.yaml}\n"),
+        ("types.yaml", document.as_str()),
+        ("all.yaml", objects.as_str()),
+    ]);
+    let found: Vec<bool> = text.split("---\n").map(|document| document.contains("namespace: ns")).collect();
+    assert_eq!(
+        (found, text.contains("kind: Planet\nmetadata:\n  name: a\n")),
+        (vec![true, true, false], true),
+        "{text}"
+    );
+}
