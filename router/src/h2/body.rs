@@ -32,6 +32,7 @@ pub struct Source {
     length: usize,
     at: usize,
     keep: Keep,
+    /// Until all of it was sent.
     part: Option<Part>,
 }
 
@@ -126,9 +127,11 @@ pub async fn pump(from: &mut Source, to: &mut SendStream<Bytes>) -> Result<Optio
         from.while_waiting(send(to, data, last)).await?;
         from.taken(count);
         if last {
+            from.part = None;
             return Ok(None);
         }
     }
+    from.part = None;
     let trailers = from.from.trailers().await;
     match trailers.map_err(|why| Broken::Sender(why.reason().unwrap_or(Reason::CANCEL)))? {
         Some(trailers) => {

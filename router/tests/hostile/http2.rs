@@ -8,7 +8,7 @@ use super::{
     },
     ground::{Ground, SOON},
     memory,
-    witness::Witness,
+    witness::{Siege, Witness},
 };
 use bytes::Bytes;
 use lapdev_router::limits::{CONNECTION_WINDOW, HEAD_BYTES, RESETS_WITHIN, STANDING, STREAM_WINDOW, STREAMS};
@@ -34,11 +34,8 @@ fn stream(n: u32) -> u32 {
 
 #[tokio::test]
 async fn rapid_resets_end_the_connection_before_they_cost_a_backend_much() {
-    let _alone = memory::alone().await;
-    let (ground, backend) = ground().await;
-    let witness = Witness::of(&ground);
-    let before = memory::resident();
-    let mut frames = Frames::to(ground.web, &[]).await;
+    let siege = Siege::begin().await;
+    let mut frames = Frames::to(siege.ground.web, &[]).await;
     let mut taken = true;
     for n in 0..20_000 {
         let mut both = frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &get("/reset"));
@@ -51,19 +48,15 @@ async fn rapid_resets_end_the_connection_before_they_cost_a_backend_much() {
     let end = frames.end(SOON).await;
     assert!(matches!(end, End::GoAway(11) | End::Closed), "{end:?}");
     assert!(!taken || end == End::GoAway(11));
-    witness.was_unharmed().await;
-    memory::grew_at_most(before, 16);
+    let backend = siege.harmed_nobody(16).await;
     let reset = backend.begun() - backend.whole().iter().filter(|(path, _)| path != "/reset").count();
     assert!(reset <= 2 * RESETS_WITHIN.0 as usize, "{reset} reached the backend");
 }
 
 #[tokio::test]
 async fn streams_that_make_the_router_reset_them_end_the_connection_too() {
-    let _alone = memory::alone().await;
-    let (ground, backend) = ground().await;
-    let witness = Witness::of(&ground);
-    let before = memory::resident();
-    let mut frames = Frames::to(ground.web, &[]).await;
+    let siege = Siege::begin().await;
+    let mut frames = Frames::to(siege.ground.web, &[]).await;
     for n in 0..20_000 {
         let mut both = frame(HEADERS, END_HEADERS, stream(n), &get("/reset"));
         // A window that grows by nothing is an error of the stream.
@@ -74,19 +67,15 @@ async fn streams_that_make_the_router_reset_them_end_the_connection_too() {
     }
     let end = frames.end(SOON).await;
     assert!(matches!(end, End::GoAway(1 | 11) | End::Closed), "{end:?}");
-    witness.was_unharmed().await;
-    memory::grew_at_most(before, 16);
+    let backend = siege.harmed_nobody(16).await;
     let reset = backend.begun() - backend.whole().iter().filter(|(path, _)| path != "/reset").count();
     assert!(reset <= 2 * RESETS_WITHIN.0 as usize, "{reset} reached the backend");
 }
 
 #[tokio::test]
 async fn floods_of_empty_data_cost_no_memory_and_harm_nobody() {
-    let _alone = memory::alone().await;
-    let (ground, _backend) = ground().await;
-    let witness = Witness::of(&ground);
-    let before = memory::resident();
-    let mut frames = Frames::to(ground.web, &[]).await;
+    let siege = Siege::begin().await;
+    let mut frames = Frames::to(siege.ground.web, &[]).await;
     assert!(frames.send(&frame(HEADERS, END_HEADERS, 1, &get("/flood"))).await);
     let flood = frame(DATA, 0, 1, &[]).repeat(1000);
     for _ in 0..500 {
@@ -94,18 +83,14 @@ async fn floods_of_empty_data_cost_no_memory_and_harm_nobody() {
             break;
         }
     }
-    memory::grew_at_most(before, 16);
-    witness.was_unharmed().await;
+    siege.harmed_nobody(16).await;
 }
 
 #[tokio::test]
 async fn a_head_of_continuations_without_end_is_ended() {
-    let _alone = memory::alone().await;
-    let (ground, backend) = ground().await;
-    let witness = Witness::of(&ground);
-    let before = memory::resident();
+    let siege = Siege::begin().await;
     for piece in [literal("x-flood", &[b'a'; 1000]), Vec::new(), vec![0x82]] {
-        let mut frames = Frames::to(ground.web, &[]).await;
+        let mut frames = Frames::to(siege.ground.web, &[]).await;
         let mut taken = frames.send(&frame(HEADERS, END_STREAM, 1, &get("/flood"))).await;
         for _ in 0..50_000 {
             if !taken {
@@ -116,20 +101,16 @@ async fn a_head_of_continuations_without_end_is_ended() {
         let end = frames.end(SOON).await;
         assert!(matches!(end, End::GoAway(_) | End::Closed), "{end:?} of {} bytes each", piece.len());
     }
-    memory::grew_at_most(before, 16);
-    witness.was_unharmed().await;
+    let backend = siege.harmed_nobody(16).await;
     assert!(backend.whole().iter().all(|(path, _)| path != "/flood"));
 }
 
 #[tokio::test]
 async fn floods_of_settings_and_pings_cost_no_memory_and_harm_nobody() {
-    let _alone = memory::alone().await;
-    let (ground, _backend) = ground().await;
-    let witness = Witness::of(&ground);
-    let before = memory::resident();
+    let siege = Siege::begin().await;
     let window = [0, 4, 0, 1, 0, 0];
     for flood in [frame(SETTINGS, 0, 0, &window), frame(PING, 0, 0, &[7; 8]), frame(SETTINGS, 0, 0, &[])] {
-        let mut frames = Frames::to(ground.web, &[]).await;
+        let mut frames = Frames::to(siege.ground.web, &[]).await;
         let flood = flood.repeat(1000);
         // Nobody reads what is answered: then at some time no more is taken.
         for _ in 0..500 {
@@ -137,18 +118,15 @@ async fn floods_of_settings_and_pings_cost_no_memory_and_harm_nobody() {
                 break;
             }
         }
-        memory::grew_at_most(before, 16);
+        siege.held_at_most(16);
     }
-    witness.was_unharmed().await;
+    siege.harmed_nobody(16).await;
 }
 
 #[tokio::test]
 async fn a_header_list_that_grows_when_it_is_unpacked_is_refused() {
-    let _alone = memory::alone().await;
-    let (ground, backend) = ground().await;
-    let witness = Witness::of(&ground);
-    let before = memory::resident();
-    let mut frames = Frames::to(ground.web, &[]).await;
+    let siege = Siege::begin().await;
+    let mut frames = Frames::to(siege.ground.web, &[]).await;
     // One field of 4,000 bytes into the dynamic table, then referred to by one byte each time.
     let mut fields = get("/bomb");
     fields.extend({
@@ -170,8 +148,7 @@ async fn a_header_list_that_grows_when_it_is_unpacked_is_refused() {
         }
     });
     assert!(refused.await.expect("it is answered"));
-    memory::grew_at_most(before, 16);
-    witness.was_unharmed().await;
+    let backend = siege.harmed_nobody(16).await;
     assert!(backend.whole().iter().all(|(path, _)| path != "/bomb"));
     const { assert!(3900 * 12_000 > 1000 * HEAD_BYTES) };
 }
@@ -194,15 +171,12 @@ async fn streams_beyond_the_limit_are_refused_and_those_within_are_answered() {
 
 #[tokio::test]
 async fn what_nobody_reads_is_not_gathered() {
-    let _alone = memory::alone().await;
-    let (ground, _backend) = ground().await;
-    let witness = Witness::of(&ground);
-    let before = memory::resident();
+    let siege = Siege::begin().await;
     // Windows that never open: 1,000 answers of 4 MiB each.
     let no_window = [0, 4, 0, 0, 0, 0];
     let mut deaf = Vec::new();
     for _ in 0..5 {
-        let mut frames = Frames::to(ground.web, &no_window).await;
+        let mut frames = Frames::to(siege.ground.web, &no_window).await;
         for n in 0..200 {
             assert!(frames.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream(n), &get("/large"))).await);
         }
@@ -210,9 +184,8 @@ async fn what_nobody_reads_is_not_gathered() {
         deaf.push(frames);
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    witness.was_unharmed().await;
     // The backend's library gathers some as well.
-    memory::grew_at_most(before, 128);
+    siege.harmed_nobody(128).await;
     drop(deaf);
 }
 

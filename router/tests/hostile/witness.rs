@@ -1,11 +1,14 @@
 //! Somebody who uses the router as one should while others misuse it.
 
-use super::{ground::Ground, talk::Talk};
+use super::{backend::Backend, ground::Ground, memory, talk::Talk};
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{
+    sync::{RwLockWriteGuard, oneshot},
+    task::JoinHandle,
+};
 
 /// No request of somebody else's may take longer. Machines that test are busy.
 const UNHARMED: Duration = Duration::from_secs(5);
@@ -36,6 +39,38 @@ impl Witness {
         self.end.send(()).expect("it still watches");
         let requests = self.task.await.expect("every request was answered in time");
         assert!(requests >= 2, "{requests} requests say nothing");
+    }
+}
+
+/// A router that is misused while somebody uses it as one should. Nothing else runs that could be measured instead.
+pub struct Siege {
+    pub ground: Ground,
+    pub backend: Backend,
+    witness: Witness,
+    before: usize,
+    _alone: RwLockWriteGuard<'static, ()>,
+}
+
+impl Siege {
+    pub async fn begin() -> Self {
+        let alone = memory::alone().await;
+        let (mut ground, backend) = (Ground::start().await, Backend::start().await);
+        ground.baseline(&[backend.address]);
+        let witness = Witness::of(&ground);
+        Self { ground, backend, witness, before: memory::resident(), _alone: alone }
+    }
+
+    /// Panics if more memory than so many MiB is held.
+    pub fn held_at_most(&self, mib: usize) {
+        memory::grew_at_most(self.before, mib);
+    }
+
+    /// The same, and if anybody else was harmed. What saw the requests.
+    pub async fn harmed_nobody(self, mib: usize) -> Backend {
+        self.held_at_most(mib);
+        self.witness.was_unharmed().await;
+        memory::grew_at_most(self.before, mib);
+        self.backend
     }
 }
 
