@@ -98,7 +98,7 @@ prop_compose! {
             "resources": ["base"], "namePrefix": affixes.0, "nameSuffix": affixes.1,
             "labels": [{"pairs": labels, "includeSelectors": reach}], "commonAnnotations": annotations,
             "images": [{"name": "web", "newTag": tag}],
-            "patches": [{"target": {"kind": "StatefulSet"}, "patch": "[{op: add, path: /spec/replicas, value: 2}]"}],
+            "patches": [{"target": {"kind": "StatefulSet"}, "patch": "- {op: add, path: /spec/replicas, value: 2}"}],
             "sortOptions": {"order": if fifo { "fifo" } else { "legacy" }},
         });
         if let Some(namespace) = namespace {
