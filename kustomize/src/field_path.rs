@@ -19,6 +19,22 @@ enum Step {
     Last,
 }
 
+impl Step {
+    /// The one value that the step leads to, with its name.
+    fn follow<'v>(&self, value: &'v Value) -> Result<Option<(String, &'v Value)>, String> {
+        let item = |at: usize| Some((at.to_string(), value.as_array()?.get(at)?));
+        Ok(match self {
+            Self::Every => return Err("`*` cannot be used to read one value".to_owned()),
+            Self::Field(name) => value.as_object().and_then(|map| Some((name.clone(), map.get(name)?))),
+            Self::Index(at) => item(*at),
+            Self::Last => value.as_array().and_then(|items| item(items.len().checked_sub(1)?)),
+            Self::Element { field, value: wanted } => value.as_array().and_then(|items| {
+                item(items.iter().position(|item| scalar_at(item, field).as_deref() == Some(wanted))?)
+            }),
+        })
+    }
+}
+
 /// A value that a path leads to.
 pub struct Located<'v> {
     pub value: &'v Value,
@@ -61,20 +77,7 @@ impl FieldPath {
     pub fn locate<'v>(&self, object: &'v Value) -> Result<Option<Located<'v>>, String> {
         let (mut value, mut around, mut last) = (object, String::new(), String::new());
         for step in &self.steps {
-            let element = |wanted: &dyn Fn(&Value) -> bool| {
-                let items = value.as_array()?;
-                let at = items.iter().position(wanted)?;
-                Some((at.to_string(), &items[at]))
-            };
-            let next = match step {
-                Step::Every => return Err("`*` cannot be used to read one value".to_owned()),
-                Step::Field(name) => value.as_object().and_then(|map| Some((name.clone(), map.get(name)?))),
-                Step::Index(at) => value.as_array().and_then(|items| Some((at.to_string(), items.get(*at)?))),
-                Step::Last => value.as_array().and_then(|items| Some((items.len().to_string(), items.last()?))),
-                Step::Element { field, value: wanted } => {
-                    element(&|item| scalar_at(item, field).as_deref() == Some(wanted))
-                }
-            };
+            let next = step.follow(value)?;
             let Some((name, next)) = next.filter(|(_, next)| !next.is_null()) else { return Ok(None) };
             if !last.is_empty() {
                 around = format!("{around}/{}", last.replace('~', "~0").replace('/', "~1"));
@@ -82,6 +85,19 @@ impl FieldPath {
             (value, last) = (next, name);
         }
         Ok(Some(Located { value, around, name: last }))
+    }
+
+    /// The path in two, where its first part leads to a text and something follows.
+    pub fn around_text(&self, object: &Value) -> Option<(Self, Self)> {
+        let mut value = object;
+        for (at, step) in self.steps.iter().enumerate() {
+            if value.is_string() {
+                let part = |steps: &[Step]| Self { steps: steps.to_vec(), written: self.written.clone() };
+                return Some((part(&self.steps[..at]), part(&self.steps[at..])));
+            }
+            (_, value) = step.follow(value).ok()??;
+        }
+        None
     }
 
     /// Calls `set` on every value that the path leads to, and says how many there were. With

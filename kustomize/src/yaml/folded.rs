@@ -11,6 +11,11 @@ pub fn write(text: &str) -> Option<String> {
     if !Analysis::of(text).block_allowed {
         return None;
     }
+    Some(block(text, 2))
+}
+
+/// The text as a folded block whose lines begin after so many spaces.
+pub fn block(text: &str, indent: usize) -> String {
     let mut written = format!(">{}{}\n", if text.starts_with([' ', '\n']) { "2" } else { "" }, chomping(text));
     let start = text.trim_start_matches(is_break);
     let doubles = !start.is_empty() && !start.starts_with([' ', '\t']);
@@ -22,7 +27,7 @@ pub fn write(text: &str) -> Option<String> {
             }
             breaks = true;
         } else if breaks {
-            written.push_str("  ");
+            written.extend(std::iter::repeat_n(' ', indent));
             leading_space = matches!(c, ' ' | '\t');
             breaks = false;
         }
@@ -31,7 +36,7 @@ pub fn write(text: &str) -> Option<String> {
     if !breaks {
         written.push('\n');
     }
-    Some(written)
+    written
 }
 
 /// What becomes of the line breaks at the end.

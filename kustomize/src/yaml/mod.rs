@@ -10,6 +10,7 @@ mod parse;
 mod read_back;
 mod scalar;
 mod style;
+mod styled;
 mod timestamp;
 
 pub use emit::{emit, emit_into};
@@ -17,6 +18,7 @@ pub use node::{Entry, Node, NodeKind, Spelling};
 pub use parse::{REPEATED, documents, single};
 pub use read_back::{check_key, check_text};
 pub use scalar::Dialect;
+pub use styled::rewrite;
 
 /// What a plain scalar means, as a value; text that is no finite number stays text.
 pub fn plain(text: &str, dialect: Dialect) -> serde_json::Value {

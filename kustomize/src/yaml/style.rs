@@ -60,6 +60,16 @@ impl Analysis {
         }
     }
 
+    /// Whether the text can stand without quotes.
+    pub fn plain_allowed(&self) -> bool {
+        self.plain_allowed
+    }
+
+    /// Whether the text can stand in single quotes.
+    pub fn single_allowed(&self) -> bool {
+        self.single_allowed
+    }
+
     /// The style for a text that is a value, or a key on one line.
     pub fn style(&self, text: &str, simple_key: bool) -> Style {
         let wanted = match text.contains('\n') {

@@ -50,3 +50,36 @@ fn a_dash_is_no_place_behind_a_list() {
     let kustomization = kustomization("create: true").replace("[v]", "[v.-]");
     assert!(failure(&[("kustomization.yaml", &kustomization), ("a.yaml", all)]).contains("mapping was expected"));
 }
+
+/// The text of a config map after the value `new` was copied to a path inside of it.
+fn inside(path: &str, text: &str) -> Result<String, String> {
+    let kustomization = format!(
+        "resources: [a.yaml]\nreplacements:\n- sourceValue: new\n  targets:\n  - select: {{kind: ConfigMap}}\n    fieldPaths: ['data.a\\.b.{path}']\n"
+    );
+    let text: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    let map = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata:\n  a.b: |\n{text}");
+    let files = [("kustomization.yaml", kustomization.as_str()), ("a.yaml", map.as_str())];
+    let made = super::objects_at("", &files).map_err(|error| error.to_string())?;
+    Ok(made[0].value()["data"]["a.b"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_path_leads_on_into_a_text_that_is_yaml_or_json() {
+    let yaml = "scrape:\n    - job: \"x\"   \n      every: 15s\nrules: ['a', b]";
+    assert_eq!(
+        inside("scrape.[job=x].every", yaml).as_deref(),
+        Ok("scrape:\n- job: \"x\"\n  every: new\nrules: ['a', b]")
+    );
+    assert_eq!(inside("b.1", "{\"b\": [1, \"<\"], \"a\": 1.0}").as_deref(), Ok("{\"a\":1,\"b\":[1,\"new\"]}"));
+    assert_eq!(
+        inside("a", "{\n  \"b\": [],\n  \"a\": \"x\"\n}").as_deref(),
+        Ok("{\n  \"a\": \"new\",\n  \"b\": []\n}")
+    );
+}
+
+#[test]
+fn a_text_that_leads_nowhere_or_would_lose_something_is_an_error() {
+    assert!(inside("none.x", "a: 1").is_err_and(|why| why.contains("a mapping was expected")));
+    assert!(inside("x.y", "just text").is_err());
+    assert!(inside("a", "a: x # why").is_err_and(|why| why.contains("comments")));
+}

@@ -1,5 +1,6 @@
 //! `replacements:` copies a value of one object into fields of others.
 
+mod structured;
 mod value;
 
 use crate::budget::{Budget, MAX_DEPTH, depth, text_weight, weight};
@@ -227,13 +228,16 @@ impl Target {
                 Copied::Tree(tree) => weight(tree),
                 Copied::Scalar { text, .. } => text_weight(text),
             };
+            let mut set = |field: &mut Value| {
+                budget.pay(1, cost)?;
+                self.options.set(field, value)
+            };
+            let at_field = |why| format!("field `{}`: {why}", path.as_str());
+            if structured::visit(object, path, value, self.options.create, &mut set).map_err(at_field)? {
+                continue;
+            }
             let create = self.options.create.then(|| value.made());
-            let count = path
-                .visit(object, create.as_ref(), &mut |field| {
-                    budget.pay(1, cost)?;
-                    self.options.set(field, value)
-                })
-                .map_err(|why| format!("field `{}`: {why}", path.as_str()))?;
+            let count = path.visit(object, create.as_ref(), &mut set).map_err(at_field)?;
             if count == 0 {
                 return Err(format!("the field `{}` is missing; `options: {{create: true}}` makes it", path.as_str()));
             }

@@ -1,0 +1,56 @@
+//! Replacements inside of a text that is YAML or JSON itself, such as a file in a config map.
+
+use super::value::Copied;
+use crate::field_path::FieldPath;
+use crate::options::Limits;
+use crate::yaml::{self, Dialect};
+use serde_json::Value;
+
+/// Calls `set` on what the path leads to inside of a text on its way, and writes the text anew.
+/// Says whether there is such a text, and the path leads anywhere in it.
+pub fn visit(
+    object: &mut Value,
+    path: &FieldPath,
+    value: &Copied,
+    create: bool,
+    set: &mut dyn FnMut(&mut Value) -> Result<(), String>,
+) -> Result<bool, String> {
+    let Some((outer, inner)) = path.around_text(object) else { return Ok(false) };
+    let Some(text) = text_at(object, &outer) else { return Ok(false) };
+    let Ok(node) = yaml::single(text, Dialect::Object, &Limits::default()) else { return Ok(false) };
+    let before = node.into_value();
+    if !before.is_object() && !before.is_array() {
+        return Ok(false);
+    }
+    let mut changed = before.clone();
+    let made = create.then(|| value.made());
+    match inner.visit(&mut changed, made.as_ref(), set) {
+        Ok(count) if count > 0 => {}
+        // The path may still lead somewhere as it stands.
+        _ => return Ok(false),
+    }
+    let written = match text.trim_start().starts_with(['{', '[']) {
+        true => json(text, &changed),
+        false => yaml::rewrite(text, &before, &changed)?,
+    };
+    outer.visit(object, None, &mut |field| {
+        *field = Value::from(written.as_str());
+        Ok(())
+    })?;
+    Ok(true)
+}
+
+fn text_at<'v>(object: &'v Value, path: &FieldPath) -> Option<&'v str> {
+    path.get(object).ok().flatten()?.as_str().filter(|text| !text.trim().is_empty())
+}
+
+/// JSON as Go writes it, indented if the text was.
+fn json(text: &str, value: &Value) -> String {
+    let written = match text.contains('\n') && text.contains("  ") {
+        true => format!("{value:#}"),
+        false => value.to_string(),
+    };
+    let escapes =
+        [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")];
+    escapes.iter().fold(written, |written, (c, escape)| written.replace(*c, escape))
+}
