@@ -9,6 +9,7 @@ use std::fmt::{self, Write as _};
 
 /// A spot in a file of the tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Place {
     /// The file, or the directory when no single file is to blame.
     pub file: TreePath,

@@ -1,18 +1,17 @@
 //! `images:` changes names, tags and digests of images wherever containers stand.
 
+use super::image_name::ImageName;
 use crate::budget::{Budget, text_weight};
 use crate::error::{Error, Problem};
 use crate::field_spec::{self, Create, FieldSpec};
 use crate::kustomization::Field;
 use crate::resource::ResourceList;
-use regex::Regex;
 use serde_json::Value;
 
 /// One entry of `images:`.
 #[derive(Debug)]
 pub struct Image {
-    /// Nothing, where the name is no regular expression: then it matches no image.
-    pattern: Option<Regex>,
+    name: ImageName,
     new_name: String,
     new_tag: String,
     tag_suffix: String,
@@ -24,9 +23,8 @@ impl Image {
 
     pub fn decode(field: &Field<'_>) -> Result<Self, Error> {
         let fields = field.mapping(Self::FIELDS)?;
-        let name = fields.string("name")?;
         Ok(Self {
-            pattern: pattern(&name).ok(),
+            name: ImageName::parse(&fields.string("name")?),
             new_name: fields.string("newName")?,
             new_tag: fields.string("newTag")?,
             tag_suffix: fields.string("tagSuffix")?,
@@ -76,7 +74,7 @@ impl Image {
     fn image(&self, value: &mut Value, budget: &Budget) -> Result<(), String> {
         match value {
             Value::String(image) => {
-                if self.pattern.as_ref().is_some_and(|pattern| pattern.is_match(image)) {
+                if self.name.matches(image) {
                     *image = self.changed(image);
                     budget.pay(1, text_weight(image))?;
                 }
@@ -109,11 +107,6 @@ impl Image {
     }
 }
 
-/// Matches images of a name, with any tag and digest.
-fn pattern(name: &str) -> Result<Regex, regex::Error> {
-    Regex::new(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{{}}-]*)?$"))
-}
-
 /// Name, tag and digest; a `:` before the first `/` belongs to a host's port.
 fn split(image: &str) -> (&str, &str, &str) {
     let host_end = image.find('/').unwrap_or(0);
@@ -141,7 +134,7 @@ mod tests {
     #[test]
     fn a_tag_drops_the_digest_and_a_digest_the_tag() {
         let image = |new_tag: &str, digest: &str| Image {
-            pattern: Regex::new("^web").ok(),
+            name: ImageName::parse("web"),
             new_name: String::new(),
             new_tag: new_tag.to_owned(),
             tag_suffix: String::new(),

@@ -8,6 +8,7 @@ pub mod crds;
 pub mod generator_options;
 pub mod generators;
 pub mod iam_policy_generator;
+mod image_name;
 pub mod images;
 pub mod labels;
 pub mod names;
