@@ -20,7 +20,11 @@ use lapdev_api::{
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
+
+/// How long nodes may go on by what a Service was before: kube-proxy takes a second, or some where there are thousands.
+const REST: Duration = Duration::from_secs(10);
 
 /// The tables, by namespace.
 #[derive(Default)]
@@ -40,6 +44,8 @@ pub(super) struct State {
     pub(super) complete: bool,
     pub(super) all: Contributions,
     pub(super) since: Since,
+    /// Until when each router port that a Service left is nobody else's.
+    pub(super) resting: BTreeMap<u16, (String, Instant)>,
     /// What the table should be; none where nothing is routed.
     pub(super) content: Option<Content>,
     pub(super) written: Option<Written>,
@@ -103,7 +109,7 @@ pub(super) fn contribution(
         }
     };
     let marks = Marks { control_plane: control_plane.clone(), uid: held.identity.uid.clone() };
-    Ok(Contribution::Base(Base { marks, settings, desired, standing }))
+    Ok(Contribution::Base(Base { marks, settings, desired, standing, resting: BTreeMap::new() }))
 }
 
 /// What became of the ConfigMap between two writes of ours.
@@ -147,6 +153,10 @@ impl State {
     /// # Errors
     /// When the table would not fit; then it stays as it was, so that what is in it goes on being routed.
     pub(super) fn take(&mut self, uid: &Uid, contribution: Contribution) -> Result<BTreeSet<Uid>, RoutesError> {
+        let contribution = match contribution {
+            Contribution::Base(base) => Contribution::Base(self.rest(base, Instant::now())),
+            other => other,
+        };
         let since = self.since.clone();
         let before = self.put(uid, contribution);
         let same = self.contributed(uid) == before;
@@ -161,6 +171,23 @@ impl State {
         }
         let concerns_all = since != self.since;
         Ok(self.all.branches.keys().filter(|other| concerns_all && *other != uid).cloned().collect())
+    }
+
+    /// Has the router ports that Services just left rest for a while before another one may have them.
+    fn rest(&mut self, base: Base, now: Instant) -> Base {
+        self.resting.retain(|_, (_, until)| *until > now);
+        let listens = |name: &str, port| {
+            let standing = base.standing.get(name).and_then(Option::as_ref);
+            standing.is_some_and(|standing| standing.ports.iter().any(|own| own.listen == port))
+        };
+        for (name, before) in self.all.base.iter().flat_map(|before| &before.standing) {
+            let left = before.iter().flat_map(|before| &before.ports).filter(|port| !listens(name, port.listen));
+            for port in left {
+                self.resting.entry(port.listen).or_insert_with(|| (name.clone(), now + REST));
+            }
+        }
+        let resting = self.resting.iter().map(|(port, (name, _))| (*port, name.clone()));
+        Base { resting: resting.collect(), ..base }
     }
 
     /// Returns what was there before.
@@ -255,7 +282,8 @@ mod tests {
         };
         let marks = Marks { control_plane: "aaaaaaaaaaaaaaaa".parse().expect("legal"), uid: uid(0) };
         let desired = names().into_iter().map(service).collect();
-        let base = Base { marks, settings: Settings::default(), desired, standing: BTreeMap::new() };
+        let base =
+            Base { marks, settings: Settings::default(), desired, standing: BTreeMap::new(), resting: BTreeMap::new() };
         let mut state = State::default();
         state.take(&uid(0), Contribution::Base(base)).expect("it fits");
         state
@@ -282,6 +310,36 @@ mod tests {
         assert_eq!(state.content.as_ref().map(|content| content.digest), Some(full.digest));
         state.take(&uid(1), Contribution::Nothing).expect("less always fits");
         state.take(&uid(900), branch(900)).expect("room for one more");
+    }
+
+    #[test]
+    fn a_router_port_rests_after_its_service_left_it_and_only_then_is_it_anothers() {
+        let service = |listen| {
+            let port = RoutedPort { name: String::new(), port: 80, listen, app_protocol: None };
+            RoutedService { baseline: format!("b{listen}"), ports: vec![port], affinity_seconds: None }
+        };
+        let base = |cart: u16| Base {
+            marks: Marks { control_plane: "aaaaaaaaaaaaaaaa".parse().expect("legal"), uid: uid(0) },
+            settings: Settings::default(),
+            desired: [("cart".to_owned(), service(11_001)), ("new".to_owned(), service(11_000))].into(),
+            standing: [("cart".to_owned(), Some(service(cart)))].into(),
+            resting: BTreeMap::new(),
+        };
+        let (mut state, now) = (State::default(), Instant::now());
+        let mut waits = |cart: u16, after: Duration| {
+            let rested = state.rest(base(cart), now + after);
+            state.all.base = Some(rested.clone());
+            assert_eq!(rested.routed().contains_key("new"), rested.waits_for("new").is_none());
+            rested.waits_for("new").map(str::to_owned)
+        };
+        assert_eq!(waits(11_000, Duration::ZERO).as_deref(), Some("cart"), "it stands there");
+        assert_eq!(
+            waits(11_001, Duration::from_secs(1)).as_deref(),
+            Some("cart"),
+            "it moved, and not every node knows"
+        );
+        assert_eq!(waits(11_001, Duration::from_secs(10)).as_deref(), Some("cart"), "and so it stays");
+        assert_eq!(waits(11_001, Duration::from_secs(12)), None);
     }
 
     #[test]

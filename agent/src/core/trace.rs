@@ -288,7 +288,8 @@ mod tests {
             uid: "bbbbbbbbbbbbbbbb".parse().expect("legal"),
         };
         let desired = [(name.to_owned(), service)].into();
-        let base = Base { marks, settings: Settings::default(), desired, standing: BTreeMap::new() };
+        let base =
+            Base { marks, settings: Settings::default(), desired, standing: BTreeMap::new(), resting: BTreeMap::new() };
         Contributions { base: Some(base), branches: BTreeMap::new() }
     }
 

@@ -54,6 +54,8 @@ pub struct Base {
     pub desired: BTreeMap<String, RoutedService>,
     /// Each of its Services in the cluster, and how it is routed now, if it is.
     pub standing: BTreeMap<String, Option<RoutedService>>,
+    /// Router ports that a Service left a moment ago: there are nodes which still send its requests there.
+    pub resting: BTreeMap<u16, String>,
 }
 
 /// What a branch brings.
@@ -131,13 +133,16 @@ impl Base {
         other_user(&self.users(), name, &wanted)
     }
 
-    /// Which Service in the cluster uses each router port.
+    /// Which Service uses each router port, as far as each node knows.
     fn users(&self) -> BTreeMap<u16, &str> {
         let mut users = BTreeMap::new();
         for (name, standing) in &self.standing {
             for port in standing.iter().flat_map(listens) {
                 users.entry(port).or_insert(name.as_str());
             }
+        }
+        for (port, name) in &self.resting {
+            users.entry(*port).or_insert(name.as_str());
         }
         users
     }
@@ -217,6 +222,7 @@ mod tests {
             settings: Settings { served_by: true, hold_seconds: 10 },
             desired: desired.iter().map(|(name, listen)| ((*name).to_owned(), service(name, *listen))).collect(),
             standing: standing.collect(),
+            resting: BTreeMap::new(),
         }
     }
 

@@ -69,6 +69,7 @@ mod tests {
             settings: Settings::default(),
             desired: if desired { BTreeMap::from([("web".to_owned(), service.clone())]) } else { BTreeMap::new() },
             standing: standing.map_or_else(BTreeMap::new, |routed| entry(routed.then_some(service))),
+            resting: BTreeMap::new(),
         };
         Contributions { base: Some(base), branches: BTreeMap::new() }
     }
