@@ -10,6 +10,11 @@ pub const MAX_DEPTH: usize = 512;
 /// Steps that a path may have; each can make a level.
 pub const MAX_STEPS: usize = 128;
 
+/// What a compiled regular expression may take: twenty characters can ask for megabytes.
+pub const MAX_EXPRESSION_BYTES: usize = 1 << 18;
+/// Objects that may be looked at for the price of one value.
+const LOOKS: usize = 16;
+
 /// What is left to spend in a rendering, shared by all that belongs to it.
 #[derive(Clone, Debug)]
 pub struct Budget {
@@ -25,6 +30,12 @@ impl Budget {
     /// What is left to spend.
     pub fn left(&self) -> usize {
         self.left.get()
+    }
+
+    /// Pays for looking at so many objects, to find out which of them are meant: a few megabytes of
+    /// patches over as many objects would take hours.
+    pub fn look(&self, objects: usize) -> Result<(), String> {
+        self.pay(1, objects / LOOKS)
     }
 
     /// Pays `times` a cost; the message says that the budget is gone.

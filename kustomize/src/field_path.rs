@@ -1,9 +1,10 @@
 //! Paths into an object as replacements write them: `spec.containers.[name=web].args.0`.
 
-use crate::budget::MAX_STEPS;
+use crate::budget::{MAX_EXPRESSION_BYTES, MAX_STEPS};
 use crate::yaml::{self, Dialect};
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
+use std::cell::OnceCell;
 
 /// One step of a path.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ enum Step {
     Element {
         field: String,
         value: String,
+        /// The value as an expression, from its first use on.
+        pattern: OnceCell<Option<Regex>>,
     },
     Every,
     Last,
@@ -28,7 +31,7 @@ impl Step {
             Self::Field(name) => value.as_object().and_then(|map| Some((name.clone(), map.get(name)?))),
             Self::Index(at) => item(*at),
             Self::Last => value.as_array().and_then(|items| item(items.len().checked_sub(1)?)),
-            Self::Element { field, value: wanted } => value.as_array().and_then(|items| {
+            Self::Element { field, value: wanted, .. } => value.as_array().and_then(|items| {
                 item(items.iter().position(|item| scalar_at(item, field).as_deref() == Some(wanted))?)
             }),
         })
@@ -134,28 +137,33 @@ fn walk(
             None => Ok(0),
         },
         Step::Every => list(value)?.iter_mut().try_fold(0, |count, item| Ok(count + walk(item, rest, create, set)?)),
-        Step::Element { field, value: wanted } => {
+        Step::Element { field, value: wanted, pattern } => {
             let items = list(value)?;
-            let count = elements(items, field, wanted, rest, create, set)?;
+            let pattern = pattern.get_or_init(|| expression(wanted));
+            let pattern = pattern.as_ref().ok_or_else(|| format!("`{wanted}` is not a valid regular expression"))?;
+            let count = elements(items, field, pattern, rest, create, set)?;
             if count > 0 || create.is_none() {
                 return Ok(count);
             }
             items.push(element(field, wanted));
-            elements(items, field, wanted, rest, create, set)
+            elements(items, field, pattern, rest, create, set)
         }
     }
+}
+
+/// The reference takes the value for an expression that may match anywhere in the text.
+fn expression(value: &str) -> Option<Regex> {
+    RegexBuilder::new(value).size_limit(MAX_EXPRESSION_BYTES).build().ok()
 }
 
 fn elements(
     items: &mut [Value],
     field: &str,
-    wanted: &str,
+    pattern: &Regex,
     rest: &[Step],
     create: Option<&Value>,
     set: &mut dyn FnMut(&mut Value) -> Result<(), String>,
 ) -> Result<usize, String> {
-    // The reference takes the value for an expression that may match anywhere in the text.
-    let pattern = Regex::new(wanted).map_err(|_| format!("`{wanted}` is not a valid regular expression"))?;
     let mut count = 0;
     for item in items.iter_mut() {
         if scalar_at(item, field).is_some_and(|text| pattern.is_match(&text)) {
@@ -270,7 +278,9 @@ fn step(part: &str) -> Result<Step, String> {
         return Ok(Step::Field(part.to_owned()));
     };
     match inner.split_once('=') {
-        Some((field, value)) => Ok(Step::Element { field: field.to_owned(), value: value.to_owned() }),
+        Some((field, value)) => {
+            Ok(Step::Element { field: field.to_owned(), value: value.to_owned(), pattern: OnceCell::new() })
+        }
         None => Ok(Step::Field(inner.to_owned())),
     }
 }

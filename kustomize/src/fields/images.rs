@@ -35,6 +35,8 @@ impl Image {
     /// Changes the images of all objects.
     pub fn apply(&self, list: &mut ResourceList, specs: &[FieldSpec]) -> Result<(), Error> {
         let budget = list.budget();
+        // Every image goes through every object.
+        list.pay_for_all(1)?;
         for resource in list.items_mut() {
             let gvk = resource.gvk();
             // The schema in a definition may well have a field named like a container's.

@@ -1,6 +1,6 @@
 //! `namePrefix:` and `nameSuffix:` rename every object but those whose name is their meaning.
 
-use crate::budget::text_weight;
+use crate::budget::{Budget, text_weight};
 use crate::error::{Error, Problem};
 use crate::field_spec::{self, Create, FieldSpec};
 use crate::resource::{Gvk, Resource, ResourceList};
@@ -17,13 +17,15 @@ pub enum Affix<'a> {
 pub fn apply(list: &mut ResourceList, affix: Affix<'_>, specs: &[FieldSpec]) -> Result<(), Error> {
     let (Affix::Prefix(text) | Affix::Suffix(text)) = affix;
     list.pay_for_all(text_weight(text) * specs.len())?;
+    let budget = list.budget();
     for resource in list.items_mut() {
         let original = resource.original_gvk();
         if keeps_its_name(&original) {
             continue;
         }
         for spec in specs.iter().filter(|spec| spec.selects(&original)) {
-            one(resource, affix, spec).map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;
+            one(resource, affix, spec, &budget)
+                .map_err(|why| Error::new(resource.place.clone(), Problem::Invalid(why)))?;
         }
     }
     Ok(())
@@ -38,13 +40,13 @@ fn keeps_its_name(gvk: &Gvk) -> bool {
     }
 }
 
-fn one(resource: &mut Resource, affix: Affix<'_>, spec: &FieldSpec) -> Result<(), String> {
+fn one(resource: &mut Resource, affix: Affix<'_>, spec: &FieldSpec, budget: &Budget) -> Result<(), String> {
     if spec.path == "metadata/name" {
         match affix {
             Affix::Prefix(text) => resource.prefixes.push(text.to_owned()),
             Affix::Suffix(text) => resource.suffixes.push(text.to_owned()),
         }
-        resource.remember();
+        resource.remember_paid(budget)?;
     }
     let gvk = resource.gvk();
     field_spec::apply(&mut resource.value, &gvk, spec, Create::Scalar, &mut |value| {

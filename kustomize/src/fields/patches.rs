@@ -1,6 +1,6 @@
 //! `patches:` and its older spellings `patchesStrategicMerge:` and `patchesJson6902:`.
 
-use crate::budget::weight;
+use crate::budget::{Budget, weight};
 use crate::error::{Error, Place, Position, Problem};
 use crate::kustomization::{Field, Text};
 use crate::patch::json6902::{self, Operation};
@@ -131,17 +131,21 @@ impl Patch {
             return Err(Error::new(self.place.clone(), Problem::Patch("a JSON patch needs a `target`".to_owned())));
         };
         let budget = list.budget();
-        for resource in list.items_mut().iter_mut().filter(|resource| target.matches(resource)) {
-            resource.remember();
-            resource.fill_blanks();
-            resource.valueless.clear();
-            resource.spellings.clear();
-            let result = with_annotations(&mut resource.value, |value| json6902::apply(value, operations, &budget));
-            result.map_err(|(at, why)| located(place, (at, format!("{}: {why}", resource.id()))))?;
-            rounding::round(&mut resource.value);
-        }
-        list.items_mut().retain(|resource| !resource.value.is_null());
-        list.check_unique()
+        let selected = selected(target, list, place)?;
+        list.change(
+            &selected,
+            |value| !value.is_null(),
+            |resource| {
+                resource.remember_paid(&budget).map_err(|why| Error::new(place.clone(), Problem::Patch(why)))?;
+                resource.fill_blanks();
+                resource.valueless.clear();
+                resource.spellings.clear();
+                let result = with_annotations(&mut resource.value, |value| json6902::apply(value, operations, &budget));
+                result.map_err(|(at, why)| located(place, (at, format!("{}: {why}", resource.id()))))?;
+                rounding::round(&mut resource.value);
+                Ok(())
+            },
+        )
     }
 
     fn apply_merge(
@@ -152,40 +156,38 @@ impl Patch {
         list: &mut ResourceList,
     ) -> Result<(), Error> {
         let Some(target) = &self.target else {
-            return patches.into_iter().try_for_each(|patch| self.apply_to_named(patch, types, list));
+            return patches.into_iter().try_for_each(|patch| self.apply_to_named(&patch, types, list));
         };
         let (Some(patch), true) = (patches.pop(), patches.is_empty()) else {
             let why = "several strategic merge patches in one entry cannot share a `target`; make one entry for each";
             return Err(Error::new(place.clone(), Problem::Patch(why.to_owned())));
         };
-        let selected: Vec<usize> = (0..list.len()).filter(|at| target.matches(&list.as_slice()[*at])).collect();
+        let selected = selected(target, list, place)?;
         let paid = list.budget().pay(selected.len(), weight(&patch.value));
         paid.map_err(|why| Error::new(place.clone(), Problem::Patch(why)))?;
-        for at in selected {
-            let resource = &mut list.items_mut()[at];
+        let budget = list.budget();
+        list.change(&selected, is_there, |resource| {
             let mut patch = patch.clone();
             metadata_as_text(&mut patch);
             if let (Some(object), Some(version)) = (patch.value.as_object_mut(), resource.value.get("apiVersion")) {
                 object.insert("apiVersion".to_owned(), version.clone());
             }
-            self.merge(resource, patch, types)?;
-        }
-        drop_deleted(list)
+            self.merge(resource, patch, types, &budget)
+        })
     }
 
     /// Applies a patch to the one object that it names.
-    fn apply_to_named(&self, patch: Resource, types: &Types, list: &mut ResourceList) -> Result<(), Error> {
-        let at = named(&patch, list)?;
-        self.merge(&mut list.items_mut()[at], patch, types)?;
-        drop_deleted(list)
+    fn apply_to_named(&self, patch: &Resource, types: &Types, list: &mut ResourceList) -> Result<(), Error> {
+        let (at, budget) = (named(patch, list)?, list.budget());
+        list.change(&[at], is_there, |resource| self.merge(resource, patch.clone(), types, &budget))
     }
 
-    fn merge(&self, resource: &mut Resource, patch: Resource, types: &Types) -> Result<(), Error> {
+    fn merge(&self, resource: &mut Resource, patch: Resource, types: &Types, budget: &Budget) -> Result<(), Error> {
         if self.allow_name_change || self.allow_kind_change {
-            resource.remember();
+            resource.remember_paid(budget).map_err(|why| Error::new(patch.place.clone(), Problem::Patch(why)))?;
         }
         let keep = Keep { name: !self.allow_name_change, kind: !self.allow_kind_change };
-        merge(resource, patch, keep, types)
+        merge(resource, patch, keep, types, budget)
     }
 }
 
@@ -211,16 +213,23 @@ pub fn apply_strategic_merge(
         return Err(Error::new(first.place.clone(), Problem::Patch("the patches are empty".to_owned())));
     }
     for mut patch in patches {
-        let at = named(&patch, list)?;
+        let (at, budget) = (named(&patch, list)?, list.budget());
         metadata_as_text(&mut patch);
-        merge(&mut list.items_mut()[at], patch, Keep { name: true, kind: true }, source.types)?;
-        drop_deleted(list)?;
+        let keep = Keep { name: true, kind: true };
+        list.change(&[at], is_there, |resource| merge(resource, patch.clone(), keep, source.types, &budget))?;
     }
     Ok(())
 }
 
+/// The indices of the objects that a target means.
+fn selected(target: &Selector, list: &ResourceList, place: &Place) -> Result<Vec<usize>, Error> {
+    list.look(place)?;
+    Ok((0..list.len()).filter(|at| target.matches(&list.as_slice()[*at])).collect())
+}
+
 /// The index of the one object that a patch names, by any of the names it has had.
 fn named(patch: &Resource, list: &ResourceList) -> Result<usize, Error> {
+    list.look(&patch.place)?;
     let id = patch.id();
     let found: Vec<usize> = (0..list.len()).filter(|at| list.as_slice()[*at].is_or_was(&id)).collect();
     match found.as_slice() {
@@ -254,7 +263,7 @@ fn metadata_as_text(patch: &mut Resource) {
 }
 
 /// Merges a patch into an object; one that the patch deletes becomes null.
-fn merge(resource: &mut Resource, patch: Resource, keep: Keep, types: &Types) -> Result<(), Error> {
+fn merge(resource: &mut Resource, patch: Resource, keep: Keep, types: &Types, budget: &Budget) -> Result<(), Error> {
     let (name, namespace, kind) =
         (resource.name().to_owned(), resource.namespace().to_owned(), resource.kind().to_owned());
     let (id, place) = (resource.id(), patch.place.clone());
@@ -266,8 +275,12 @@ fn merge(resource: &mut Resource, patch: Resource, keep: Keep, types: &Types) ->
     let schema = Schema::new(types, [resource.comments.as_deref(), patch.comments.as_deref()]);
     let valueless = std::mem::take(&mut resource.valueless);
     resource.spellings.extend(patch.spellings);
-    let merged = strategic_merge::merge(resource.value.take(), patch.value, &valueless, schema)
-        .map_err(|why| Error::new(place, Problem::Patch(format!("{id}: {why}"))))?;
+    let before = weight(&resource.value);
+    let merged = strategic_merge::merge(resource.value.take(), patch.value, &valueless, schema);
+    let merged = merged.map_err(|why| Error::new(place.clone(), Problem::Patch(format!("{id}: {why}"))))?;
+    // Elements that lack the keys of their list are doubled by every merge, as in the reference.
+    let grown = merged.as_ref().map_or(0, weight).saturating_sub(before);
+    budget.pay(1, grown).map_err(|why| Error::new(place, Problem::Patch(format!("{id}: {why}"))))?;
     if let Some(comments) = &patch.comments {
         resource.comments.get_or_insert_default().add(comments);
     }
@@ -285,9 +298,9 @@ fn merge(resource: &mut Resource, patch: Resource, keep: Keep, types: &Types) ->
     Ok(())
 }
 
-fn drop_deleted(list: &mut ResourceList) -> Result<(), Error> {
-    list.items_mut().retain(|resource| resource.value.as_object().is_some_and(|object| !object.is_empty()));
-    list.check_unique()
+/// Whether a patch has left something of an object.
+fn is_there(value: &Value) -> bool {
+    value.as_object().is_some_and(|object| !object.is_empty())
 }
 
 /// Runs with `metadata.annotations` in place, which the reference's own bookkeeping always makes.

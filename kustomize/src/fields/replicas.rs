@@ -26,6 +26,7 @@ impl Replica {
     /// Sets the count; an error if no workload has the name.
     pub fn apply(&self, list: &mut ResourceList, specs: &[FieldSpec]) -> Result<(), Error> {
         let mut found = false;
+        list.look(&self.place)?;
         for resource in list.items_mut() {
             if !resource.is_or_was_named(&self.name) {
                 continue;

@@ -93,10 +93,11 @@ impl Vars {
     /// Adds a kustomization's own variables, and notes in the objects which of them they are for.
     pub fn add(&mut self, vars: &[Var], list: &mut ResourceList) -> Result<(), Error> {
         for var in vars {
-            let mut meant = list
-                .items_mut()
-                .iter_mut()
-                .filter(|item| var.means(&item.id()) || item.previous_ids().any(|id| var.means(&id)));
+            list.look(&var.place)?;
+            let mut meant = list.items_mut().iter_mut().filter(|item| {
+                item.is_or_was_named(&var.object)
+                    && (var.means(&item.id()) || item.previous_ids().any(|id| var.means(&id)))
+            });
             let first = meant.next();
             if meant.next().is_some() {
                 let problem = Problem::Ambiguous(format!("the variable `{}`", var.name), "several objects".to_owned());
@@ -147,6 +148,7 @@ impl Vars {
     fn values(&self, list: &ResourceList) -> Result<BTreeMap<&str, Value>, Error> {
         let value = |var: &Var| -> Result<Value, Problem> {
             let is_for = |resource: &&Resource| resource.vars.contains(&var.name);
+            list.budget().look(list.len()).map_err(Problem::Invalid)?;
             let Some(resource) = list.iter().find(is_for) else {
                 return Err(Problem::NoMatch(format!("the variable `{}`", var.name)));
             };
@@ -184,7 +186,7 @@ fn replace(value: &mut Value, values: &BTreeMap<&str, Value>, budget: &Budget) -
 /// `$(NAME)` replaced, `$$` as `$`. A text that is nothing else than a variable takes its type.
 fn expanded(text: &str, values: &BTreeMap<&str, Value>, budget: &Budget) -> Result<Value, String> {
     let mut result = String::with_capacity(text.len());
-    let mut rest = text;
+    let (mut rest, mut closes) = (text, true);
     while let Some((before, after)) = rest.split_once('$') {
         result.push_str(before);
         rest = after;
@@ -192,7 +194,10 @@ fn expanded(text: &str, values: &BTreeMap<&str, Value>, budget: &Budget) -> Resu
             result.push('$');
             break;
         };
-        match (next, after.find(')')) {
+        // Without one here there is none further on: looking again at each `$(` would take the square.
+        let end = if next == '(' && closes { after.find(')') } else { None };
+        closes &= next != '(' || end.is_some();
+        match (next, end) {
             ('$', _) => {
                 result.push('$');
                 rest = &after[1..];

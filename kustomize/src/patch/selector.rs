@@ -2,21 +2,22 @@
 //! Kubernetes label selectors on labels and annotations.
 
 use super::elements;
+use crate::budget::MAX_EXPRESSION_BYTES;
 use crate::error::{Error, Problem};
 use crate::kustomization::{Field, Fields};
 use crate::resource::{Gvk, Id, Resource};
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value};
 
 /// Which objects are meant: a `target:` of a patch, a `select:` or `reject:` of a replacement.
 /// What is not given matches everything.
 #[derive(Debug, Default)]
 pub struct Selector {
-    group: Option<Regex>,
-    version: Option<Regex>,
-    kind: Option<Regex>,
-    name: Option<Regex>,
-    namespace: Option<Regex>,
+    group: Option<Pattern>,
+    version: Option<Pattern>,
+    kind: Option<Pattern>,
+    name: Option<Pattern>,
+    namespace: Option<Pattern>,
     labels: Requirements,
     annotations: Requirements,
 }
@@ -26,9 +27,9 @@ const FIELDS: &[&str] = &["group", "version", "kind", "name", "namespace", "labe
 impl Selector {
     pub fn decode(field: &Field<'_>) -> Result<Self, Error> {
         let fields = field.mapping(FIELDS)?;
-        let regex = |name: &str| -> Result<Option<Regex>, Error> {
+        let regex = |name: &str| -> Result<Option<Pattern>, Error> {
             let Some(text) = fields.text(name)? else { return Ok(None) };
-            anchored(&text.value).map(Some).map_err(|why| Error::new(text.place, Problem::Invalid(why)))
+            Pattern::parse(&text.value).map(Some).map_err(|why| Error::new(text.place, Problem::Invalid(why)))
         };
         Ok(Self {
             group: regex("group")?,
@@ -48,8 +49,11 @@ impl Selector {
 
     /// Whether a patch means the object, by its present or its original name and namespace.
     pub fn matches(&self, resource: &Resource) -> bool {
+        if !self.may_be_named(resource) {
+            return false;
+        }
         let (now, before) = (resource.id(), resource.original_id());
-        let either = |regex: &Option<Regex>, a: &str, b: &str| is_match(regex, a) || is_match(regex, b);
+        let either = |pattern: &Option<Pattern>, a: &str, b: &str| is_match(pattern, a) || is_match(pattern, b);
         self.matches_type(&now.gvk)
             && either(&self.name, &before.name, &now.name)
             && either(&self.namespace, &before.namespace, &now.namespace)
@@ -58,7 +62,7 @@ impl Selector {
 
     /// Whether a replacement takes the object, by any one identity that it has had.
     pub fn takes(&self, resource: &Resource) -> bool {
-        self.matches_labels(resource) && self.matches_any_id(resource)
+        self.may_be_named(resource) && self.matches_labels(resource) && self.matches_any_id(resource)
     }
 
     /// Whether a replacement leaves the object out: by its labels or by its names, if either is given.
@@ -73,6 +77,11 @@ impl Selector {
         is_match(&self.group, &gvk.group) && is_match(&self.version, &gvk.version) && is_match(&self.kind, &gvk.kind)
     }
 
+    /// Most objects are called otherwise; that is seen without making an identity.
+    fn may_be_named(&self, resource: &Resource) -> bool {
+        self.name.is_none() || resource.names().any(|name| is_match(&self.name, name))
+    }
+
     fn matches_any_id(&self, resource: &Resource) -> bool {
         let matches = |id: &Id| {
             self.matches_type(&id.gvk) && is_match(&self.name, &id.name) && is_match(&self.namespace, &id.namespace)
@@ -85,13 +94,36 @@ impl Selector {
     }
 }
 
-fn is_match(regex: &Option<Regex>, text: &str) -> bool {
-    regex.as_ref().is_none_or(|regex| regex.is_match(text))
+fn is_match(pattern: &Option<Pattern>, text: &str) -> bool {
+    pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
 }
 
 /// A regular expression that must match the whole text.
-fn anchored(pattern: &str) -> Result<Regex, String> {
-    Regex::new(&format!("^(?:{pattern})$")).map_err(|_| format!("`{pattern}` is not a valid regular expression"))
+#[derive(Debug)]
+enum Pattern {
+    /// One without any operator, as nearly all are.
+    Text(String),
+    Expression(Regex),
+}
+
+impl Pattern {
+    fn parse(pattern: &str) -> Result<Self, String> {
+        if pattern.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '/')) {
+            return Ok(Self::Text(pattern.to_owned()));
+        }
+        let expression = RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(MAX_EXPRESSION_BYTES).build();
+        expression.map(Self::Expression).map_err(|why| match why {
+            regex::Error::CompiledTooBig(_) => format!("`{pattern}` is too large a regular expression; repeat less"),
+            _ => format!("`{pattern}` is not a valid regular expression"),
+        })
+    }
+
+    fn is_match(&self, text: &str) -> bool {
+        match self {
+            Self::Text(whole) => whole == text,
+            Self::Expression(expression) => expression.is_match(text),
+        }
+    }
 }
 
 /// A Kubernetes label selector.
@@ -243,8 +275,11 @@ mod tests {
 
     #[test]
     fn expressions_match_the_whole_text() {
-        let regex = anchored("web|api").expect("valid");
-        assert!(regex.is_match("api") && !regex.is_match("api-2"));
-        assert!(anchored("(").is_err());
+        let pattern = |text: &str| Pattern::parse(text);
+        assert!(pattern("web|api").is_ok_and(|one| one.is_match("api") && !one.is_match("api-2")));
+        assert!(pattern("api").is_ok_and(|one| one.is_match("api") && !one.is_match("api-2") && !one.is_match("")));
+        assert!(pattern("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?").is_ok());
+        assert!(pattern("(").is_err_and(|why| why.contains("not a valid")));
+        assert!(pattern("(\\w{50}){40}").is_err_and(|why| why.contains("too large")));
     }
 }

@@ -3,6 +3,7 @@
 use super::{Behavior, Id, Resource};
 use crate::budget::{Budget, weight};
 use crate::error::{Error, Place, Problem};
+use serde_json::Value;
 use std::collections::HashMap;
 
 /// Objects in the order in which they were added.
@@ -28,6 +29,11 @@ impl ResourceList {
     pub fn pay_for_all(&self, cost: usize) -> Result<(), Error> {
         let place = self.items.first().map(|item| item.place.clone()).unwrap_or_default();
         self.budget.pay(self.items.len(), cost).map_err(|why| Error::new(place, Problem::Invalid(why)))
+    }
+
+    /// Pays for looking at every object once; `place` is blamed if the budget is gone.
+    pub fn look(&self, place: &Place) -> Result<(), Error> {
+        self.budget.look(self.items.len()).map_err(|why| Error::new(place.clone(), Problem::Invalid(why)))
     }
 
     /// Adds objects that were just read, and pays for them.
@@ -95,6 +101,28 @@ impl ResourceList {
         resources.into_iter().try_for_each(|resource| self.append(resource))
     }
 
+    /// Changes the objects at these indices, which ascend, and drops those that `stays` refuses; an
+    /// error if two then have the same identity. Much cheaper than to go through all of them.
+    pub fn change(
+        &mut self,
+        indices: &[usize],
+        stays: fn(&Value) -> bool,
+        mut change: impl FnMut(&mut Resource) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut same = true;
+        for at in indices {
+            let item = &mut self.items[*at];
+            let before = item.id();
+            change(item)?;
+            same &= stays(&item.value) && item.id() == before;
+        }
+        if same {
+            return Ok(());
+        }
+        self.items.retain(|item| stays(&item.value));
+        self.check_unique()
+    }
+
     /// After changes: an error if two objects now have the same identity.
     pub fn check_unique(&mut self) -> Result<(), Error> {
         let mut seen: HashMap<Id, usize> = HashMap::with_capacity(self.items.len());
@@ -110,6 +138,7 @@ impl ResourceList {
     /// Adds a generated object, or merges it into the one of the same name, as its behavior says.
     pub fn absorb(&mut self, mut resource: Resource) -> Result<(), Error> {
         self.pay_for(&resource)?;
+        self.look(&resource.place)?;
         let id = resource.id();
         let matches: Vec<usize> = (0..self.items.len()).filter(|at| self.items[*at].is_or_was(&id)).collect();
         match (matches.as_slice(), resource.behavior) {

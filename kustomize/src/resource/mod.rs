@@ -12,12 +12,13 @@ pub use id::Id;
 pub use kind_order::{KINDS_FIRST, KINDS_LAST};
 pub use list::ResourceList;
 
+use crate::budget::{Budget, text_weight};
 use crate::error::{Error, Place, Problem};
 use crate::fields::build_metadata::Plugin;
 use crate::patch::SchemaComments;
 use crate::yaml::Spelling;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 /// An object with its history. Names change on the way; references and patches may use any of them.
@@ -140,26 +141,29 @@ impl Resource {
     /// A mapping of the object as the reference reads it where it wants strings: scalars as they were
     /// written, of everything else nothing. `path` is a JSON pointer.
     pub fn texts(&self, path: &str) -> BTreeMap<String, String> {
-        let pairs = self.value.pointer(path).and_then(Value::as_object).into_iter().flatten();
-        pairs.map(|(key, value)| (key.clone(), self.spelled(path, key, value))).collect()
+        let Some(pairs) = self.value.pointer(path).and_then(Value::as_object) else { return BTreeMap::new() };
+        // Found once for all keys: each on its own would take the square of their number.
+        let blank: HashSet<String> = self.valueless.iter().filter_map(|pointer| key_below(path, pointer)).collect();
+        let mut spellings: HashMap<String, Vec<&Spelling>> = HashMap::new();
+        for spelling in &self.spellings {
+            if let Some(key) = key_below(path, &spelling.pointer) {
+                spellings.entry(key).or_default().push(spelling);
+            }
+        }
+        let text = |(key, value): (&String, &Value)| {
+            let is_blank = value.is_null() && blank.contains(key);
+            let spelling = spellings.get(key).and_then(|all| all.iter().find(|spelling| spelling.value == *value));
+            (key.clone(), as_text(is_blank, spelling.copied(), value))
+        };
+        pairs.iter().map(text).collect()
     }
 
     /// A scalar in a mapping or list of the object, as it was written; nothing for a collection.
     pub fn spelled(&self, path: &str, key: &str, value: &Value) -> String {
-        let is_here = |pointer: &str| {
-            let rest = pointer.strip_prefix(path).and_then(|rest| rest.strip_prefix('/'));
-            rest.is_some_and(|rest| rest == key || rest.replace("~1", "/").replace("~0", "~") == key)
-        };
-        if value.is_null() && self.valueless.iter().any(|pointer| is_here(pointer)) {
-            return String::new();
-        }
-        let spelling = self.spellings.iter().find(|spelling| is_here(&spelling.pointer) && spelling.value == *value);
-        match (spelling, value) {
-            (Some(spelling), _) => spelling.text.clone(),
-            (None, Value::String(text)) => text.clone(),
-            (None, Value::Array(_) | Value::Object(_)) => String::new(),
-            (None, scalar) => scalar.to_string(),
-        }
+        let is_here = |pointer: &str| key_below(path, pointer).is_some_and(|found| found == key);
+        let is_blank = value.is_null() && self.valueless.iter().any(|pointer| is_here(pointer));
+        let spelling = self.spellings.iter().find(|spelling| spelling.value == *value && is_here(&spelling.pointer));
+        as_text(is_blank, spelling, value)
     }
 
     /// Makes empty texts of what stands empty between braces: the reference writes it so when it
@@ -209,6 +213,11 @@ impl Resource {
         self.previous_ids().next().unwrap_or_else(|| self.id())
     }
 
+    /// The name that the object has, and those that it had.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.name()).chain(self.previous.iter().map(|previous| previous.name.as_str()))
+    }
+
     /// The type that the object had when it was read.
     pub fn original_gvk(&self) -> Gvk {
         let now = self.gvk();
@@ -232,6 +241,13 @@ impl Resource {
         self.previous.push(Previous { name: id.name, namespace: id.namespace, kind: id.gvk.kind });
     }
 
+    /// Does that where a kustomization can ask for it again and again; the message says that the budget is gone.
+    pub fn remember_paid(&mut self, budget: &Budget) -> Result<(), String> {
+        budget.pay(3, text_weight(self.name()))?;
+        self.remember();
+        Ok(())
+    }
+
     /// Takes over the history of the object that this one replaces.
     pub fn inherit(&mut self, older: &Self) {
         self.previous.clone_from(&older.previous);
@@ -249,7 +265,7 @@ impl Resource {
 
     /// Whether the name is one that the object has or had.
     pub fn is_or_was_named(&self, name: &str) -> bool {
-        self.name() == name || self.previous.iter().any(|previous| previous.name == name)
+        self.names().any(|one| one == name)
     }
 }
 
@@ -259,4 +275,21 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 
 fn text_in<'a>(map: &'a Map<String, Value>, key: &str) -> &'a str {
     map.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The key that a JSON pointer leads to directly below another.
+fn key_below(path: &str, pointer: &str) -> Option<String> {
+    let rest = pointer.strip_prefix(path)?.strip_prefix('/')?;
+    (!rest.contains('/')).then(|| rest.replace("~1", "/").replace("~0", "~"))
+}
+
+/// A value where the reference wants text.
+fn as_text(is_blank: bool, spelling: Option<&Spelling>, value: &Value) -> String {
+    match (spelling, value) {
+        _ if is_blank => String::new(),
+        (Some(spelling), _) => spelling.text.clone(),
+        (None, Value::String(text)) => text.clone(),
+        (None, Value::Array(_) | Value::Object(_)) => String::new(),
+        (None, scalar) => scalar.to_string(),
+    }
 }

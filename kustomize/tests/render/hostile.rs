@@ -214,3 +214,129 @@ fn an_error_is_one_line_of_bounded_length_whatever_it_quotes() {
         assert!(message.starts_with("kustomization.yaml:1:13: resources[0]: ") && message.len() < 4_000, "{message}");
     }
 }
+
+/// How a tree of one file of objects fails that may build up little.
+fn failure_of_little(kustomization: &str, objects: &str) -> String {
+    let fs: MemoryFileSystem =
+        [("kustomization.yaml", kustomization), ("a.yaml", objects), ("c/kustomization.yaml", COMPONENT)]
+            .into_iter()
+            .collect();
+    let options = Options { limits: Limits { total: 50_000, ..Limits::default() }, ..Options::default() };
+    render(&fs, &TreePath::root(), &options).expect_err("must not render").to_string()
+}
+
+const COMPONENT: &str = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nnamePrefix: p\n";
+
+#[test]
+fn many_entries_over_many_objects_end_at_a_limit() {
+    let objects: String =
+        (0..1_000).map(|at| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a{at}}}\n---\n")).collect();
+    let many = |entry: &str| entry.repeat(1_000);
+    for kustomization in [
+        format!("patches:\n{}", many("- {target: {kind: None}, patch: '- {op: remove, path: /x}'}\n")),
+        format!("replacements:\n{}", many("- {sourceValue: x, targets: [{select: {kind: None}}]}\n")),
+        format!("images:\n{}", many("- {name: x, newTag: v2}\n")),
+        format!("components: [{}]\n", many("c, ")),
+    ] {
+        let message = failure_of_little(&format!("resources: [a.yaml]\n{kustomization}"), &objects);
+        assert!(message.contains("beyond its limit"), "{kustomization:.80}: {message}");
+    }
+}
+
+#[test]
+fn elements_that_every_merge_doubles_end_at_a_limit() {
+    let patch =
+        "- patch: '{apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{x: 1, protocol: UDP}]}}'\n";
+    let object = format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: a}}\nspec: {{ports: [{{port: 80}}, {{x: {}, protocol: UDP}}]}}\n",
+        "z".repeat(10_000)
+    );
+    let message = failure_of_little(&format!("resources: [a.yaml]\npatches:\n{}", patch.repeat(60)), &object);
+    assert!(message.contains("beyond its limit") || message.contains("more than 1000 elements"), "{message}");
+}
+
+#[test]
+fn dollars_without_end_are_read_once() {
+    let pod = |text: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{containers: [{{name: c, args: [{text:?}]}}]}}\n"
+        )
+    };
+    let kustomization = "resources: [a.yaml]\nvars: [{name: V, objref: {apiVersion: v1, kind: Pod, name: p}}]\n";
+    // Some 10^12 steps if each looked for its end.
+    let open = pod(&"$(".repeat(2_000_000));
+    let rendered = yaml(&[("kustomization.yaml", kustomization), ("a.yaml", &open)]);
+    assert!(rendered.contains("$($($("));
+    let closed = pod("$(V)$($(V)");
+    assert!(yaml(&[("kustomization.yaml", kustomization), ("a.yaml", &closed)]).contains("p$($(V)"));
+}
+
+#[test]
+fn patches_and_values_that_do_not_fit_are_one_error_each_with_its_place() {
+    let former = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n";
+    let json = |operation: &str| format!("patches:\n- target: {{kind: ConfigMap}}\n  patch: '- {{{operation}}}'\n");
+    for (kustomization, expected) in [
+        (
+            "patches: [{patch: \"{apiVersion: v1, kind: ConfigMap, metadata: {name: x}, a: b}\"}]\nreplacements: []\n"
+                .to_owned(),
+            "no object matches the patch for v1 ConfigMap `x`",
+        ),
+        (json("op: add, path: a, value: 1"), "must start with `/`"),
+        (json("op: add, path: /a/b, value: 1"), "path `/a/b`: `a` does not exist"),
+        (json("op: remove, path: /a"), "there is nothing to remove"),
+        (json("op: add, path: /data/x/1, value: 1"), "path `/data/x/1`"),
+        (json("op: move, path: /a, from: /b"), "there is nothing to remove"),
+        (json("op: frob, path: /a"), "unknown `op` `frob`"),
+        (json("path: /a"), "unknown `op` ``"),
+        ("patches: {}\n".to_owned(), "patches"),
+        ("patches: [1]\n".to_owned(), "patches[0]: expected a mapping, found a number"),
+        ("namePrefix: [a]\n".to_owned(), "namePrefix: expected a string, found a list"),
+        ("images: [{name: {}}]\n".to_owned(), "images[0].name: expected a string, found a mapping"),
+        ("replicas: [{name: b, count: x}]\n".to_owned(), "replicas[0].count"),
+        ("commonLabels: [a]\n".to_owned(), "commonLabels"),
+        ("replacements: [{sourceValue: x, targets: {}}]\n".to_owned(), "replacements[0].targets"),
+        (
+            "replacements: [{source: {kind: ConfigMap}, targets: []}]\n".to_owned(),
+            "the source of the replacement is ambiguous: it matches v1 ConfigMap `b`",
+        ),
+        (
+            "replacements: [{sourceValue: x, targets: [{select: {name: b}, fieldPaths: [\"data.[x=(].y\"]}]}]\n"
+                .to_owned(),
+            "replacements[0]",
+        ),
+    ] {
+        let kustomization = format!("resources: [a.yaml]\n{kustomization}");
+        let message = failure(&[("kustomization.yaml", &kustomization), ("a.yaml", former)]);
+        assert!(message.contains(expected) && message.starts_with("kustomization.yaml:"), "{kustomization}{message}");
+    }
+    // Two objects of one former name, from two bases.
+    let base = "resources: [a.yaml]\nnamePrefix: ";
+    let one = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
+    let (x, z) = (format!("{base}x-\n"), format!("{base}z-\n"));
+    let patch =
+        "resources: [x, z]\npatches: [{patch: \"{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, b: c}\"}]\n";
+    let files = [
+        ("kustomization.yaml", patch),
+        ("x/kustomization.yaml", &x),
+        ("x/a.yaml", one),
+        ("z/kustomization.yaml", &z),
+        ("z/a.yaml", one),
+    ];
+    let message = failure(&files);
+    assert!(message.contains("the patch for v1 ConfigMap `a` in namespace `default` is ambiguous"), "{message}");
+}
+
+#[test]
+fn scalars_that_are_read_as_text_take_a_time_in_proportion() {
+    let numbers: String = (0..20_000).map(|at| format!("  k{at}: 0x{at:x}\n")).collect();
+    let object = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata:\n{numbers}");
+    let files = [
+        (
+            "kustomization.yaml",
+            "resources: [a.yaml]\nconfigMapGenerator: [{name: a, behavior: merge, literals: [b=c]}]\n",
+        ),
+        ("a.yaml", &object),
+    ];
+    // 4 × 10^8 pointers compared if each key went through all of them.
+    assert!(yaml(&files).contains("  k19999: \"0x4e1f\"\n"));
+}

@@ -127,12 +127,18 @@ impl Replacement {
         let value = self.value(list)?;
         let budget = list.budget();
         for target in &self.targets {
-            for resource in list.items_mut().iter_mut().filter(|resource| target.takes(resource)) {
-                let id = resource.id();
-                target.write(&mut resource.value, &value, &budget).map_err(|why| invalid(format!("{id}: {why}")))?;
-            }
+            list.look(&self.place)?;
+            let taken: Vec<usize> = (0..list.len()).filter(|at| target.takes(&list.as_slice()[*at])).collect();
+            list.change(
+                &taken,
+                |_| true,
+                |resource| {
+                    let id = resource.id();
+                    target.write(&mut resource.value, &value, &budget).map_err(|why| invalid(format!("{id}: {why}")))
+                },
+            )?;
         }
-        list.check_unique()
+        Ok(())
     }
 
     fn value(&self, list: &ResourceList) -> Result<Copied, Error> {
@@ -140,6 +146,7 @@ impl Replacement {
             Origin::Literal(text) => return Ok(Copied::literal(text)),
             Origin::Field { object, path, options } => (object, path, options),
         };
+        list.look(&self.place)?;
         let mut found = list.iter().filter(|resource| object.means(resource));
         let Some(resource) = found.next() else {
             return Err(Error::new(self.place.clone(), Problem::NoMatch("the source of the replacement".to_owned())));
@@ -182,6 +189,10 @@ impl Origin {
 
 impl Reference {
     fn means(&self, resource: &Resource) -> bool {
+        // Most objects are called otherwise; that is seen without making an identity.
+        if !self.name.is_empty() && !resource.is_or_was_named(&self.name) {
+            return false;
+        }
         self.selects(&resource.id()) || resource.previous_ids().any(|id| self.selects(&id))
     }
 
