@@ -50,11 +50,15 @@ fn one(resource: &mut Resource, affix: Affix<'_>, spec: &FieldSpec, budget: &Bud
     }
     let gvk = resource.gvk();
     field_spec::apply(&mut resource.value, &gvk, spec, Create::Scalar, &mut |value| {
-        let Value::String(name) = value else { return Err("a name must be a string".to_owned()) };
-        *name = match affix {
+        let name = match &*value {
+            Value::String(name) => name.clone(),
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            _ => return Err("a name must be a string".to_owned()),
+        };
+        *value = Value::String(match affix {
             Affix::Prefix(text) => format!("{text}{name}"),
             Affix::Suffix(text) => format!("{name}{text}"),
-        };
+        });
         Ok(())
     })
 }

@@ -40,7 +40,7 @@ fn read(text: &str, dialect: Dialect, place: &Place, limits: &Limits) -> Result<
 
 fn expand(document: Node, locate: &impl Fn(crate::Position) -> Place, found: &mut Vec<Resource>) -> Result<(), Error> {
     let place = locate(document.at);
-    let (valueless, spellings) = (document.valueless(), document.spellings());
+    let (valueless, spellings) = document.marks();
     // Lists of lists are queued behind, as the reference does.
     let mut queue = std::collections::VecDeque::from([document.into_value()]);
     let mut expanded = false;
@@ -48,7 +48,7 @@ fn expand(document: Node, locate: &impl Fn(crate::Position) -> Place, found: &mu
         if is_empty(&value) {
             continue;
         }
-        name_as_text(&mut value, &spellings);
+        names_as_text(&mut value, &spellings);
         check(&value).map_err(|problem| Error::new(place.clone(), problem))?;
         let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
         match value.get_mut("items").filter(|_| is_list).map(Value::take) {
@@ -81,12 +81,14 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// A name that reads as a number or a boolean is a name all the same.
-fn name_as_text(value: &mut Value, spellings: &[Spelling]) {
-    let Some(name @ (Value::Number(_) | Value::Bool(_))) = value.pointer_mut("/metadata/name") else { return };
-    let is_name = |spelling: &&Spelling| spelling.pointer == "/metadata/name" && spelling.value == *name;
-    let written = spellings.iter().find(is_name).map(|spelling| spelling.text.clone());
-    *name = Value::String(written.unwrap_or_else(|| name.to_string()));
+/// Names that read as numbers or booleans are names all the same.
+fn names_as_text(value: &mut Value, spellings: &[Spelling]) {
+    for pointer in ["/metadata/name", "/metadata/namespace"] {
+        let Some(name @ (Value::Number(_) | Value::Bool(_))) = value.pointer_mut(pointer) else { continue };
+        let is_here = |spelling: &&Spelling| spelling.pointer == pointer && spelling.value == *name;
+        let written = spellings.iter().find(is_here).map(|spelling| spelling.text.clone());
+        *name = Value::String(written.unwrap_or_else(|| name.to_string()));
+    }
 }
 
 /// What every Kubernetes object has.

@@ -35,6 +35,20 @@ pub enum NodeKind {
     Mapping(Vec<Entry>),
 }
 
+/// A step on the way to a value.
+#[derive(Clone, Copy)]
+enum Step<'n> {
+    Key(&'n str),
+    Index(usize),
+}
+
+fn pointer(steps: &[Step<'_>]) -> String {
+    steps.iter().fold(String::new(), |pointer, step| match step {
+        Step::Key(key) => format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")),
+        Step::Index(at) => format!("{pointer}/{at}"),
+    })
+}
+
 impl NodeKind {
     /// Whether a scalar with this value was read from another text than the value is written as.
     pub fn is_spelled_otherwise(&self, text: &str) -> bool {
@@ -75,44 +89,41 @@ impl Node {
 
     /// The places of nulls that were not written out, as JSON pointers.
     pub fn valueless(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        self.walk(&mut String::new(), &mut |node, path| {
-            if let NodeKind::Null { written: false } = node.kind {
-                found.push(path.to_owned());
-            }
-        });
-        found
+        self.marks().0
     }
 
-    /// Which scalars were written otherwise than their values are, by JSON pointer.
-    pub fn spellings(&self) -> Vec<Spelling> {
-        let mut found = Vec::new();
-        self.walk(&mut String::new(), &mut |node, path| {
+    /// The places of nulls that were not written out (as JSON pointers), and which scalars were
+    /// written otherwise than their values are.
+    pub fn marks(&self) -> (Vec<String>, Vec<Spelling>) {
+        let (mut valueless, mut spellings) = (Vec::new(), Vec::new());
+        self.walk(&mut Vec::new(), &mut |node, steps| {
+            if let NodeKind::Null { written: false } = node.kind {
+                valueless.push(pointer(steps));
+            }
             if let Some(text) = &node.spelled {
                 let value = node.clone().into_value();
-                found.push(Spelling { pointer: path.to_owned(), value, text: text.to_string() });
+                spellings.push(Spelling { pointer: pointer(steps), value, text: text.to_string() });
             }
         });
-        found
+        (valueless, spellings)
     }
 
-    fn walk(&self, path: &mut String, visit: &mut dyn FnMut(&Self, &str)) {
-        let length = path.len();
-        visit(self, path);
+    /// Visits every value; few of them make a pointer of the steps to them.
+    fn walk<'n>(&'n self, steps: &mut Vec<Step<'n>>, visit: &mut dyn FnMut(&Self, &[Step<'n>])) {
+        visit(self, steps);
         match &self.kind {
             NodeKind::Sequence(items) => {
                 for (at, item) in items.iter().enumerate() {
-                    path.push_str(&format!("/{at}"));
-                    item.walk(path, visit);
-                    path.truncate(length);
+                    steps.push(Step::Index(at));
+                    item.walk(steps, visit);
+                    steps.pop();
                 }
             }
             NodeKind::Mapping(entries) => {
                 for entry in entries {
-                    path.push('/');
-                    path.push_str(&entry.key.replace('~', "~0").replace('/', "~1"));
-                    entry.value.walk(path, visit);
-                    path.truncate(length);
+                    steps.push(Step::Key(&entry.key));
+                    entry.value.walk(steps, visit);
+                    steps.pop();
                 }
             }
             _ => {}

@@ -35,9 +35,9 @@ fn a_number_too_large_for_one_is_text() {
 fn a_number_can_be_a_name() {
     let text = yaml(&[
         ("kustomization.yaml", "resources: [a.yaml]\nnamePrefix: p-\n"),
-        ("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 007}\n"),
+        ("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 007, namespace: 5}\n"),
     ]);
-    assert!(text.contains("name: p-007\n"), "{text}");
+    assert!(text.contains("name: p-007\n  namespace: \"5\"\n"), "{text}");
 }
 
 #[test]
