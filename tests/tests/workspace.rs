@@ -2,7 +2,7 @@
 #![allow(missing_docs, reason = "a test binary has no readers of its documentation")]
 
 use lapdev_tests::{
-    cluster::ApiCluster,
+    cluster::{ApiCluster, Tools},
     stage::{Error, Program, chart},
 };
 use serde_json::Value;
@@ -177,6 +177,33 @@ async fn a_real_api_server_takes_what_real_helm_makes_of_the_charts() -> Result 
         cluster.kubectl(&["apply", "--dry-run=server", "-n", chart::NAMESPACE, "-f", "-"], &objects).await?;
     }
     Ok(cluster.stop()?)
+}
+
+#[tokio::test]
+async fn render_makes_of_a_chart_what_it_makes_of_real_helms_own_output() -> Result {
+    let folder = tempfile::tempdir()?;
+    let render = |name: &str, kustomization: &str, flags: &[&str]| -> Result<String> {
+        let place = folder.path().join(name);
+        std::fs::create_dir_all(&place)?;
+        std::fs::write(place.join("kustomization.yaml"), kustomization)?;
+        run(Program::Lapdev, &[&["render", &place.display().to_string()], flags].concat())
+    };
+    let chart = format!(
+        "helmGlobals: {{chartHome: {}/charts}}\nhelmCharts:\n- {{name: lapdev-agent, releaseName: {}, namespace: {}, \
+         valuesInline: {{url: 'https://lapdev.example.com'}}}}\n",
+        root().display(),
+        chart::RELEASE,
+        chart::NAMESPACE
+    );
+    let helm = Tools::find("helm")?.path("helm").display().to_string();
+    let flags = ["--enable-helm", "--helm-command", &helm, "--load-restrictor", "LoadRestrictionsNone"];
+    let by_render = render("chart", &chart, &flags)?;
+    std::fs::create_dir(folder.path().join("plain"))?;
+    let output = chart::template("lapdev-agent", &[("url", "https://lapdev.example.com")]).await?;
+    std::fs::write(folder.path().join("plain/all.yaml"), output)?;
+    assert_eq!(by_render, render("plain", "resources: [all.yaml]\n", &[])?);
+    assert!(by_render.contains("kind: Deployment"), "{by_render}");
+    Ok(())
 }
 
 #[tokio::test]
