@@ -16,7 +16,7 @@ use crate::kustomization::{self, Kustomization, Text};
 use crate::object::Object;
 use crate::path::TreePath;
 use crate::plain;
-use crate::remote::{Remote, Repository};
+use crate::remote::{Remote, Repository, is_local};
 use crate::resource::{self, Resource, ResourceList};
 use crate::source::Source;
 use std::rc::Rc;
@@ -264,6 +264,11 @@ impl Build<'_> {
         let invalid = |why: String| Err(Error::new(entry.place.clone(), Problem::Invalid(why)));
         let name = entry.value.as_str();
         if let Some(repository) = Repository::parse(name) {
+            // Others wrote what was fetched: it must not show what this disk's owner alone may read.
+            if repository.is_local() && from.tree().is_some_and(|tree| !is_local(&tree.url)) {
+                let why = "what was fetched from elsewhere must not name repositories of this disk";
+                return invalid(format!("{why}; remove `{name}` there"));
+            }
             return self.source.repository(&repository, &entry.place);
         }
         if name.contains("://") {

@@ -5,7 +5,7 @@ mod query;
 mod repository;
 mod trees;
 
-pub use repository::Repository;
+pub use repository::{Repository, is_local};
 pub use trees::Trees;
 
 use crate::fs::FileSystem;

@@ -50,12 +50,23 @@ impl Repository {
         (!repository.is_empty() && !url.starts_with('-')).then_some(Self { url, path, reference, timeout, submodules })
     }
 
+    /// Whether it is a repository of this machine's disk.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        is_local(&self.url)
+    }
+
     /// The ref, if it is the full id of a commit, whose content never changes.
     #[must_use]
     pub fn commit(&self) -> Option<&str> {
         let is_id = |text: &&str| matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit());
         self.reference.as_deref().filter(is_id)
     }
+}
+
+/// Whether an address is one of this machine's disk.
+pub fn is_local(url: &str) -> bool {
+    url.starts_with(FILE)
 }
 
 impl fmt::Display for Repository {

@@ -158,6 +158,22 @@ fn what_is_fetched_stays_in_its_tree_even_where_the_restriction_is_lifted() {
 }
 
 #[test]
+fn what_comes_from_elsewhere_leads_to_no_repository_of_this_disk() {
+    let leading = |at: &'static str| {
+        let base = [("kustomization.yaml", "resources: ['file:///home/me/private.git?ref=main']\n")];
+        let map = [("kustomization.yaml", "resources: [map.yaml]\n"), ("map.yaml", MAP)];
+        Table::default().tree(at, &base).tree("file:///home/me/private.git?ref=main", &map)
+    };
+    let elsewhere = leading("https://git.example.com/x/a?ref=v1");
+    let error = elsewhere.failure("resources: ['https://git.example.com/x/a?ref=v1']\n");
+    assert!(error.contains("must not name repositories of this disk"), "{error}");
+    assert!(!elsewhere.asked.borrow().iter().any(|asked| asked.starts_with("file:")), "nothing of it was read");
+    // Who names the disk may lead on there.
+    let mine = leading("file:///home/me/shop.git?ref=v1");
+    assert!(mine.yaml("resources: ['file:///home/me/shop.git?ref=v1']\n").contains("name: remote"));
+}
+
+#[test]
 fn circles_across_repositories_end() {
     const A: &str = "https://git.example.com/x/a";
     const B: &str = "https://git.example.com/x/b";

@@ -15,12 +15,14 @@ use std::{
     ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::process::Command;
 
 /// The largest file, packed or not, that is written while fetching.
 const MAX_FILE: u64 = 1 << 30;
+/// The longest that an address may ask for.
+const LONGEST: Duration = Duration::from_secs(3600);
 const SUBMODULES: [&str; 5] = ["submodule", "-q", "update", "--init", "--recursive"];
 
 /// A repository that could not be fetched.
@@ -67,13 +69,15 @@ struct Checkout<'c> {
     repository: &'c Repository,
     cache: &'c Cache,
     folder: tempfile::TempDir,
+    patience: Duration,
     deadline: Instant,
 }
 
 impl<'c> Checkout<'c> {
     fn new(repository: &'c Repository, cache: &'c Cache) -> Result<Self, GitError> {
         let folder = cache.fresh().map_err(GitError::Cache)?;
-        Ok(Self { repository, cache, folder, deadline: Instant::now() + repository.timeout })
+        let patience = repository.timeout.min(LONGEST);
+        Ok(Self { repository, cache, folder, patience, deadline: Instant::now() + patience })
     }
 
     async fn run(&self, reference: &str, name: impl Fn(&str) -> String) -> Result<PathBuf, GitError> {
@@ -106,7 +110,7 @@ impl<'c> Checkout<'c> {
                 shown.reference = None;
                 ProcessError::Failed { program, said: said.replace(&self.repository.url, &shown.to_string()) }
             }
-            ProcessError::Late { program, .. } => ProcessError::Late { program, after: self.repository.timeout },
+            ProcessError::Late { program, .. } => ProcessError::Late { program, after: self.patience },
             other => other,
         })?;
         Ok(String::from_utf8_lossy(&out).into_owned())
@@ -137,6 +141,18 @@ fn command(folder: &Path, url: &str, arguments: &[&str]) -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_address_asks_for_more_time_than_there_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = Cache::below(folder.path(), "repositories", "web").expect("it is made");
+        for timeout in ["4000000000000000h", "2h"] {
+            let url = format!("https://git.example.com/shop/web?timeout={timeout}");
+            let repository = Repository::parse(&url).expect("a repository");
+            let checkout = Checkout::new(&repository, &cache).expect("a folder to fill");
+            assert_eq!(checkout.patience, LONGEST, "{timeout}");
+        }
+    }
 
     #[test]
     fn a_ref_is_a_name_and_no_option_or_pattern() {

@@ -31,7 +31,7 @@ pub enum HelmError {
     #[error("`configHome` is not for kustomizations that are fetched; remove it there")]
     ConfigHome,
     /// Too many files, or too large.
-    #[error("the chart holds more than {MAX_FILES} files, {MAX_BYTES} bytes or {MAX_DEPTH} levels")]
+    #[error("the chart holds more than {MAX_FILES} files and folders, {MAX_BYTES} bytes or {MAX_DEPTH} levels")]
     TooLarge,
     /// helm said that it pulled something else.
     #[error("helm pulled no folder of the chart's name")]
@@ -170,16 +170,15 @@ impl Copy<'_> {
             return Err(HelmError::TooLarge);
         }
         fs::create_dir(to)?;
+        // Folders count too: links can double them on each level.
+        self.count(0)?;
         for name in self.fs.list(from)? {
             let Some(path) = from.join(&name).filter(|_| !name.contains('/')) else { continue };
             match self.fs.find(&path)? {
                 Some(Found { path, kind: FileKind::Directory }) => self.folder(&path, &to.join(&name), depth + 1)?,
                 Some(Found { path, kind: FileKind::File }) => {
                     let content = self.fs.read(&path)?;
-                    (self.files, self.bytes) = (self.files + 1, self.bytes + content.len());
-                    if self.files > MAX_FILES || self.bytes > MAX_BYTES {
-                        return Err(HelmError::TooLarge);
-                    }
+                    self.count(content.len())?;
                     fs::write(to.join(&name), content)?;
                 }
                 None => {}
@@ -187,11 +186,38 @@ impl Copy<'_> {
         }
         Ok(())
     }
+
+    fn count(&mut self, bytes: usize) -> Result<(), HelmError> {
+        (self.files, self.bytes) = (self.files + 1, self.bytes + bytes);
+        match self.files > MAX_FILES || self.bytes > MAX_BYTES {
+            true => Err(HelmError::TooLarge),
+            false => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_that_links_double_fill_no_disk() {
+        let (tree, target) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        for at in 0..12 {
+            let folder = tree.path().join(format!("{at:02}"));
+            fs::create_dir(&folder).expect("a folder");
+            for name in ["a", "b"] {
+                std::os::unix::fs::symlink(format!("../{:02}", at + 1), folder.join(name)).expect("a link");
+            }
+        }
+        fs::create_dir(tree.path().join("12")).expect("a folder");
+        let fs = DiskFileSystem::open(tree.path()).expect("it is there");
+        let from = TreePath::parse("00").expect("inside");
+        // 8191 folders and no file; without a bound this is how many there are, with 64 levels the disk is full.
+        let mut copy = Copy { fs: &fs, files: MAX_FILES - 100, bytes: 0 };
+        let copied = copy.folder(&from, &target.path().join("chart"), 0);
+        assert!(matches!(copied, Err(HelmError::TooLarge)), "{copied:?}");
+    }
 
     #[test]
     fn only_an_exact_version_is_the_same_tomorrow() {

@@ -28,6 +28,7 @@ pub fn run(args: &Render) -> Result<(), Failure> {
     flags::check(&args.functions)?;
     let fetch = Fetch::default();
     let target = Target::open(&args.dir, &fetch)?;
+    let fetch = Fetch { disk: !target.is_elsewhere, ..fetch };
     let helm = args.helm.enable_helm.then(|| HelmProgram::new(&args.helm, target.is_remote));
     let mut renderer = Renderer::new(target.fs.as_ref(), options(args, &target)).with_remotes(&fetch);
     if let Some(helm) = &helm {
@@ -53,6 +54,8 @@ struct Target {
     fs: Box<dyn FileSystem>,
     path: TreePath,
     is_remote: bool,
+    /// It was fetched, and not from this disk.
+    is_elsewhere: bool,
 }
 
 impl Target {
@@ -62,13 +65,14 @@ impl Target {
                 let fs = fetch.tree(&repository).map_err(|error| {
                     Failure::unreachable(format!("cannot fetch `{repository}`: {}", error_chain(error.as_ref())))
                 })?;
-                Ok(Self { fs: Box::new(fs), path: repository.path, is_remote: true })
+                let is_elsewhere = !repository.is_local();
+                Ok(Self { fs: Box::new(fs), path: repository.path, is_remote: true, is_elsewhere })
             }
             None => {
                 // The whole disk is the tree, since a kustomization may name bases above its own folder.
                 let fs = DiskFileSystem::open(Path::new("/")).map_err(Failure::not_fine)?;
                 let path = fs.tree_path(dir).map_err(|error| Failure::not_fine(format!("{dir}: {error}")))?;
-                Ok(Self { fs: Box::new(fs), path, is_remote: false })
+                Ok(Self { fs: Box::new(fs), path, is_remote: false, is_elsewhere: false })
             }
         }
     }

@@ -17,11 +17,13 @@ pub struct Fetch {
     pub cache: Option<PathBuf>,
     /// How long a file may take.
     pub patience: Duration,
+    /// Whether repositories of this disk may be named: not by what was fetched from elsewhere.
+    pub disk: bool,
 }
 
 impl Default for Fetch {
     fn default() -> Self {
-        Self { cache: None, patience: web::PATIENCE }
+        Self { cache: None, patience: web::PATIENCE, disk: true }
     }
 }
 
@@ -40,6 +42,9 @@ impl Fetch {
 
 impl Remotes for Fetch {
     fn repository(&self, repository: &Repository) -> Result<Box<dyn FileSystem>, RemoteError> {
+        if repository.is_local() && !self.disk {
+            return Err("what was fetched from elsewhere must not name repositories of this disk".into());
+        }
         Ok(Box::new(self.tree(repository)?))
     }
 
@@ -51,4 +56,19 @@ impl Remotes for Fetch {
 /// One thread, which waits for one thing.
 pub fn runtime() -> Result<Runtime, RemoteError> {
     Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_fetched_from_elsewhere_names_no_repository_of_this_disk() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fetch = Fetch { cache: Some(folder.path().join("cache")), disk: false, ..Fetch::default() };
+        let mine = Repository::parse(&format!("file://{}//base", folder.path().display())).expect("a repository");
+        let error = fetch.repository(&mine).err().expect("refused").to_string();
+        assert!(error.contains("must not name repositories of this disk"), "{error}");
+        assert!(!folder.path().join("cache").exists(), "git was not asked");
+    }
 }
