@@ -15,6 +15,7 @@ use std::{
     ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
+    process::Stdio,
     time::{Duration, Instant},
 };
 use tokio::process::Command;
@@ -130,12 +131,25 @@ fn command(folder: &Path, url: &str, arguments: &[&str]) -> Command {
     command
         .env("GIT_ALLOW_PROTOCOL", format!("https:http:ssh{disk}"))
         .env("GIT_LFS_SKIP_SMUDGE", "1")
+        .env("GCM_INTERACTIVE", "never")
         .env("LC_ALL", "C");
     let over_http = ["http://", "https://", "file://"].iter().any(|scheme| url.starts_with(scheme));
-    if !over_http && ["GIT_SSH", "GIT_SSH_COMMAND"].iter().all(|name| env::var_os(name).is_none()) {
+    if !over_http && !has_own_ssh() {
         command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes");
     }
     command
+}
+
+/// Whether the user chose how git calls ssh, which then stands, questions and all.
+fn has_own_ssh() -> bool {
+    let mut config = std::process::Command::new("git");
+    config
+        .args(["config", "--get", "core.sshCommand"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    ["GIT_SSH", "GIT_SSH_COMMAND"].iter().any(|name| env::var_os(name).is_some())
+        || config.status().is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]
