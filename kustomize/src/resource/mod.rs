@@ -179,6 +179,20 @@ impl Resource {
         }
     }
 
+    /// A copy of the value at a JSON pointer, which in its new place is written as in the old one.
+    pub fn copy_of(&self, at: &str, value: &Value) -> Value {
+        let mut copy = value.clone();
+        for Spelling { pointer, value, text } in &self.spellings {
+            if value.is_null()
+                && text.is_empty()
+                && let Some(blank @ Value::Null) = pointer.strip_prefix(at).and_then(|rest| copy.pointer_mut(rest))
+            {
+                *blank = Value::from("");
+            }
+        }
+        copy
+    }
+
     pub fn labels(&self) -> Option<&Map<String, Value>> {
         self.metadata()?.get("labels")?.as_object()
     }

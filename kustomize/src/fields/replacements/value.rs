@@ -65,7 +65,11 @@ impl Copied {
         Ok(match value {
             Value::Array(items) if items.is_empty() => None,
             Value::Object(map) if map.is_empty() => None,
-            Value::Array(_) | Value::Object(_) => Some(Self::Tree(value.clone())),
+            Value::Array(_) | Value::Object(_) => {
+                let name = name.replace('~', "~0").replace('/', "~1");
+                let at = if name.is_empty() { around } else { format!("{around}/{name}") };
+                Some(Self::Tree(resource.copy_of(&at, value)))
+            }
             scalar => Some(Self::Scalar { text: resource.spelled(&around, &name, scalar), typed: Type::of(scalar) }),
         })
     }
