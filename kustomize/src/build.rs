@@ -240,7 +240,11 @@ impl Build<'_> {
             );
             return Err(Error::new(entry.place.clone(), Problem::Invalid(why)));
         }
-        self.accumulate(&base, &kustomization, all)
+        self.accumulate(&base, &kustomization, all)?;
+        // The reference begins anew with all that there is now, which merges the field specs once more.
+        let conflict = |why| Error::new(entry.place.clone(), Problem::Invalid(why));
+        let specs = std::mem::replace(&mut all.specs, Rc::new(FieldSpecs::nothing()));
+        FieldSpecs::join(&mut all.specs, &specs).map_err(conflict)
     }
 
     /// Where a base or a component is; an error if it includes whoever names it.

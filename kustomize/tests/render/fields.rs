@@ -23,6 +23,17 @@ fn a_field_spec_for_one_kind_stands_in_for_the_built_in_one_of_all() {
 }
 
 #[test]
+fn the_field_specs_of_a_component_count_for_its_parent() {
+    let files = [
+        ("kustomization.yaml", "resources: [a.yaml]\ncomponents: [c]\nnamePrefix: p-\n"),
+        ("a.yaml", THREE),
+        ("c/kustomization.yaml", "kind: Component\nconfigurations: [c.yaml]\n"),
+        ("c/c.yaml", "namePrefix:\n- {path: metadata/name, kind: Secret}\n"),
+    ];
+    assert_eq!(names(&files), ["c", "a", "p-b"]);
+}
+
+#[test]
 fn a_namespace_without_a_rank_is_sorted_by_its_type() {
     let order = "sortOptions: {order: legacy, legacySortOptions: {orderFirst: [Secret]}}\n";
     let kustomization = format!("resources: [a.yaml]\n{order}");
