@@ -49,6 +49,16 @@ fn report(hops: &[&str]) -> TraceReport {
     }
 }
 
+#[test]
+fn a_report_of_many_hops_is_judged_all_the_same() {
+    // As long a way as fits into a report, told from its end: its agent may say what it likes.
+    let far: Vec<String> = (0..20_000).rev().map(|n| format!("s{n}>s{}:s", n + 1)).collect();
+    let hops: Vec<&str> = [">web:tsb", "web>s0:tsb"].into_iter().chain(far.iter().map(String::as_str)).collect();
+    let begun = std::time::Instant::now();
+    assert_eq!(verdict(&report(&hops)).outcome, Outcome::Passed);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
 /// Who is blamed, `?` after whom it is uncertain, and for what.
 fn blamed(report: &TraceReport) -> Vec<String> {
     let word = |loss: lapdev_api::view::Loss| {

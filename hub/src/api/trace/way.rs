@@ -135,15 +135,15 @@ impl<'a> Way<'a> {
 fn on_the_way<'a>(report: &'a TraceReport, direct: Option<&'a Station>) -> BTreeSet<&'a Station> {
     let in_trace = report.hops.iter().filter(|hop| hop.in_trace);
     let mut stations: BTreeSet<_> = in_trace.flat_map(|hop| hop.from.iter().chain([&hop.to])).chain(direct).collect();
-    loop {
-        let keyed = report.hops.iter().filter(|hop| Carried::by(hop).any());
-        let next = keyed.filter(|hop| hop.from.as_ref().is_some_and(|from| stations.contains(from)));
-        let more: Vec<_> = next.map(|hop| &hop.to).filter(|to| !stations.contains(*to)).collect();
-        if more.is_empty() {
-            return stations;
-        }
-        stations.extend(more);
+    let mut calls: BTreeMap<&Station, Vec<&Station>> = BTreeMap::new();
+    for hop in report.hops.iter().filter(|hop| Carried::by(hop).any()) {
+        hop.from.iter().for_each(|from| calls.entry(from).or_default().push(&hop.to));
     }
+    let mut ahead: Vec<_> = stations.iter().copied().collect();
+    while let Some(from) = ahead.pop() {
+        ahead.extend(calls.remove(from).into_iter().flatten().filter(|to| stations.insert(to)));
+    }
+    stations
 }
 
 /// A Service that only the branch has is no routed one: the probe goes to its pods past the routers, with the key in both.
