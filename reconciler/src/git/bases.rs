@@ -2,24 +2,36 @@
 //! chooses what this server fetches. Hence only from where the operator says, without credentials, from no host that
 //! another leads on to, and at a commit, which is the same for ever: a rendering stays a function of what is in git.
 //!
-//! Blocking: it runs in the threads that render. A base that was fetched once is never fetched again.
+//! Blocking, but not for long: it runs in the threads that render, and one pass renders for everybody. A base that takes
+//! longer goes on in a thread of its own, and is there in a later pass. What was fetched is not fetched again, unless it had
+//! to give way.
 
-use super::{GitError, GitSettings, Mirror, RepositoryUrl, fetch, repair};
+use super::{GitError, GitSettings, Mirror, RepositoryUrl, fetch, repair, room};
 use lapdev_api::{digest::short_hash, name::Commit};
 use lapdev_kustomize::{FileSystem, RemoteError, Remotes, Repository};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     fs::DirBuilder,
+    io,
     os::unix::fs::DirBuilderExt as _,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
 /// The most that a base may bring.
 const MAX_BYTES: u64 = 512 << 20;
+/// The most that all of them take of the disk, before another one comes.
+const MAX_KEPT: u64 = 16 << 30;
+/// So many are held open.
+const MAX_OPEN: usize = 64;
 /// What could not be fetched is not asked for again before.
 const RETRY: Duration = Duration::from_secs(60);
+/// The longest that a rendering waits for one.
+const WAIT: Duration = Duration::from_secs(20);
+/// So many are fetched at the same time.
+const AT_ONCE: usize = 4;
 
 /// Why a base is not there.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +59,12 @@ pub enum BaseError {
         /// Why.
         why: String,
     },
+    /// It takes long, or others do.
+    #[error("it is not here yet: it, or {AT_ONCE} others, are still being fetched; what runs stays until then")]
+    Pending,
+    /// No thread for it.
+    #[error("the system gives no thread to fetch it in")]
+    Thread(#[source] io::Error),
     /// Git failed.
     #[error(transparent)]
     Git(GitError),
@@ -95,8 +113,10 @@ struct Inner {
     folder: PathBuf,
     allowed: Vec<RepositoryUrl>,
     deadline: Duration,
+    wait: Duration,
     open: Mutex<HashMap<PathBuf, Mirror>>,
     failed: Mutex<HashMap<PathBuf, (Instant, String)>>,
+    under_way: Mutex<HashSet<PathBuf>>,
 }
 
 impl Bases {
@@ -109,8 +129,9 @@ impl Bases {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.and_then(|()| repair::remove_leftovers(&folder))
             .map_err(|source| GitError::Folder { path: folder.clone(), source })?;
-        let (open, failed) = (Mutex::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { folder, allowed, deadline: settings.deadline, open, failed })))
+        let (open, failed, under_way) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let (deadline, wait) = (settings.deadline, settings.deadline.min(WAIT));
+        Ok(Self(Arc::new(Inner { folder, allowed, deadline, wait, open, failed, under_way })))
     }
 }
 
@@ -140,7 +161,7 @@ impl Inner {
     }
 
     /// One folder for each commit, since none needs the history of another.
-    fn mirror(&self, url: &RepositoryUrl, commit: &Commit) -> Result<Mirror, BaseError> {
+    fn mirror(self: &Arc<Self>, url: &RepositoryUrl, commit: &Commit) -> Result<Mirror, BaseError> {
         let path = self.folder.join(format!("{}.git", short_hash(&[url.as_str(), commit.as_str()], 26)));
         if let Some(mirror) = self.known(&path, commit)? {
             return Ok(mirror);
@@ -148,29 +169,57 @@ impl Inner {
         if let Some((_, why)) = lock(&self.failed).get(&path).filter(|(at, _)| at.elapsed() < RETRY) {
             return Err(BaseError::Again { why: why.clone() });
         }
-        let fetched = self
-            .fetch(url, commit, &path)
-            .and_then(|()| self.known(&path, commit)?.ok_or_else(|| BaseError::NoCommit(commit.clone())));
-        match &fetched {
-            Ok(_) => lock(&self.failed).remove(&path),
-            Err(why) => lock(&self.failed).insert(path, (Instant::now(), lapdev_api::words::error_chain(why))),
+        let turn = Turn::begin(self, &path).ok_or(BaseError::Pending)?;
+        let (inner, url, commit) = (Arc::clone(self), url.clone(), commit.clone());
+        let (tell, told) = mpsc::sync_channel(1);
+        let work = move || {
+            let fetched = inner.fetched(&url, &commit, &path);
+            drop(turn);
+            // Nobody may wait for it any more.
+            let _ = tell.send(fetched);
         };
+        // It ends with its deadline, or with the process: what that leaves half done is removed at the next start.
+        thread::Builder::new().name("remote-base".to_owned()).spawn(work).map_err(BaseError::Thread)?;
+        told.recv_timeout(self.wait).unwrap_or(Err(BaseError::Pending))
+    }
+
+    fn fetched(&self, url: &RepositoryUrl, commit: &Commit, path: &Path) -> Result<Mirror, BaseError> {
+        match room::make(&self.folder, MAX_KEPT) {
+            Ok(gone) => lock(&self.open).retain(|path, _| !gone.contains(path)),
+            Err(error) => tracing::warn!(%error, "remote bases that nobody needs cannot be removed"),
+        }
+        let fetched = self
+            .fetch(url, commit, path)
+            .and_then(|()| self.known(path, commit)?.ok_or_else(|| BaseError::NoCommit(commit.clone())));
+        let mut failed = lock(&self.failed);
+        failed.retain(|_, (at, _)| at.elapsed() < RETRY);
+        if let Err(why) = &fetched {
+            failed.insert(path.to_owned(), (Instant::now(), lapdev_api::words::error_chain(why)));
+        }
         fetched
     }
 
-    fn known(&self, path: &PathBuf, commit: &Commit) -> Result<Option<Mirror>, GitError> {
+    fn known(&self, path: &Path, commit: &Commit) -> Result<Option<Mirror>, GitError> {
         let mut open = lock(&self.open);
-        if let Some(mirror) = open.get(path) {
-            return Ok(Some(mirror.clone()));
-        }
-        let mirror = Mirror::open(path)?.filter(|mirror| mirror.has(commit));
+        let known = open.get(path).cloned();
+        let mirror = match known {
+            Some(mirror) => Some(mirror),
+            None => Mirror::open(path)?.filter(|mirror| mirror.has(commit)),
+        };
         if let Some(mirror) = &mirror {
-            open.insert(path.clone(), mirror.clone());
+            if let Err(error) = room::note_use(path) {
+                tracing::debug!(path = %path.display(), %error, "the use of a remote base is not noted");
+            }
+            if open.len() >= MAX_OPEN {
+                // Each opens again in a moment.
+                open.clear();
+            }
+            open.insert(path.to_owned(), mirror.clone());
         }
         Ok(mirror)
     }
 
-    fn fetch(&self, url: &RepositoryUrl, commit: &Commit, path: &std::path::Path) -> Result<(), BaseError> {
+    fn fetch(&self, url: &RepositoryUrl, commit: &Commit, path: &Path) -> Result<(), BaseError> {
         let job = fetch::Job {
             url: url.clone(),
             path: path.to_owned(),
@@ -185,6 +234,26 @@ impl Inner {
             GitError::Unauthorized { .. } => BaseError::NoCommit(commit.clone()),
             error => error.into(),
         })
+    }
+}
+
+/// A fetch under way, one at a time for each folder; its end is the turn's.
+struct Turn {
+    of: Arc<Inner>,
+    path: PathBuf,
+}
+
+impl Turn {
+    fn begin(of: &Arc<Inner>, path: &Path) -> Option<Self> {
+        let mut under_way = lock(&of.under_way);
+        let begins = under_way.len() < AT_ONCE && under_way.insert(path.to_owned());
+        begins.then(|| Self { of: Arc::clone(of), path: path.to_owned() })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        lock(&self.of.under_way).remove(&self.path);
     }
 }
 

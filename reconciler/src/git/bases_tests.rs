@@ -9,7 +9,11 @@ use super::{
 use lapdev_api::{name::Commit, words::error_chain};
 use lapdev_kustomize::{Options, RemoteError, Remotes, Renderer, Repository, TreePath, to_yaml};
 use std::{
-    sync::atomic::Ordering,
+    io::Write as _,
+    sync::{
+        atomic::Ordering,
+        mpsc::{RecvTimeoutError, channel},
+    },
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -160,6 +164,36 @@ fn a_commit_that_is_not_there_and_a_server_that_says_nothing_end() {
     let begun = Instant::now();
     assert!(bases(&home, &[&root(&silent)]).repository(&at(&silent, &nowhere)).is_err());
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    drop(release);
+}
+
+#[test]
+fn who_answers_slowly_holds_no_rendering_up() {
+    let (release, held) = channel::<()>();
+    let dripping = Server::start(move |stream| {
+        Request::read(&stream)?;
+        (&stream).write_all(b"HTTP/1.1 200 OK\r\nX-Drip: ").ok()?;
+        // Never silent for long enough to be given up for it; and at an end some time.
+        for _ in 0..600 {
+            if held.recv_timeout(Duration::from_millis(100)) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
+            (&stream).write_all(b"x").ok()?;
+        }
+        None
+    });
+    let home = home();
+    let settings = GitSettings { deadline: Duration::from_secs(1), ..settings() };
+    let allowed = vec![root(&dripping).parse().expect("an address")];
+    let bases = Bases::open(home.path().join("bases"), &settings, allowed).expect("a writable folder");
+    let commit: Commit = "0123456789".repeat(4).parse().expect("an id");
+    let begun = Instant::now();
+    for _ in 0..3 {
+        let error: RemoteError = bases.repository(&at(&dripping, &commit)).err().expect("it is not there");
+        assert!(matches!(error.downcast_ref(), Some(BaseError::Pending)), "{error}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(dripping.connections.load(Ordering::SeqCst) <= 1, "it is asked once at a time");
     drop(release);
 }
 

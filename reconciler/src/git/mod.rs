@@ -12,6 +12,7 @@ mod mirror;
 mod mirrors;
 mod refs;
 mod repair;
+mod room;
 mod settings;
 mod tree;
 mod url;

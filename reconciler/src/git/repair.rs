@@ -79,7 +79,7 @@ fn look_at(path: &Path) -> io::Result<()> {
 }
 
 /// Removes a mirror so that a kill in between leaves nothing that could be taken for one.
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     let doomed = unfinished(path);
     match fs::rename(path, &doomed) {
         Ok(()) if doomed.is_dir() => fs::remove_dir_all(&doomed),

@@ -165,8 +165,12 @@ impl Renderer {
         let (before, head_source) = match inside {
             true => {
                 let at = |commit: &Commit| Place { mirror, commit: commit.clone(), ..base_place.clone() };
-                // What could not be rendered at the merge base is no reason to fail: then everything counts as new.
-                (self.sources.objects(&at(&merge_base)).ok(), self.sources.objects(&at(head))?)
+                // What does not render at the merge base is no reason to fail: then everything counts as new. What cannot be
+                // read or fetched just now is one, or the branch would run everything until it can.
+                let before = self.sources.look(&at(&merge_base));
+                let before =
+                    before.map_err(|why| format!("what it departs from, {merge_base}, is not known: {why}"))?;
+                (before.ok(), self.sources.objects(&at(head))?)
             }
             false => (None, base_source.clone()),
         };

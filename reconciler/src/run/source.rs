@@ -8,6 +8,7 @@ use super::{
 use crate::{
     git::{Bases, Mirror},
     render::Sourced,
+    validate::is_passing,
 };
 use lapdev_api::{
     digest::Digest,
@@ -36,29 +37,45 @@ pub(super) struct Objects {
 /// Rendered sources, by the id of their tree and the folder in it.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
-    rendered: Memo<Digest, Objects>,
+    rendered: Memo<Digest, Rendered>,
 }
+
+/// Objects, or why the same tree will never give any.
+type Rendered = Result<Objects, String>;
 
 impl Sources {
     /// The objects at a place.
     pub fn objects(&mut self, place: &Place<'_>) -> Result<Objects, String> {
+        self.look(place)?
+    }
+
+    /// The same, for whom it matters why there are none: an outer error may pass, such as of a remote base that cannot be
+    /// fetched now; an inner one lasts as long as the commit.
+    pub fn look(&mut self, place: &Place<'_>) -> Result<Rendered, String> {
         let tree = place.mirror.tree(&place.commit).map_err(|error| error_chain(&error))?;
         // Equal trees have equal content wherever they are, so neither repository nor commit is part of the key. Remote
         // bases that they name are pinned to commits.
         let key = Digest::of(format!("{}\0{}", tree.id(), place.path).as_bytes());
         self.rendered.get(key, || {
-            let folder = TreePath::parse(place.path)
-                .and_then(|path| tree.find(&path).ok().flatten())
-                .filter(|found| found.kind == FileKind::Directory)
-                .ok_or_else(|| format!("there is no folder {} at commit {}", place.path, place.commit))?;
+            let found = match TreePath::parse(place.path) {
+                Some(path) => tree.find(&path).map_err(|error| error_chain(&error))?,
+                None => None,
+            };
+            let Some(folder) = found.filter(|found| found.kind == FileKind::Directory) else {
+                return Ok(Err(format!("there is no folder {} at commit {}", place.path, place.commit)));
+            };
             let renderer = Renderer::new(&tree, Options::default()).with_remotes(place.bases);
-            let objects = renderer.render_source(&folder.path).map_err(|error| error_chain(&error))?;
+            let objects = match renderer.render_source(&folder.path) {
+                Ok(objects) => objects,
+                Err(error) if is_passing(error.problem()) => return Err(error_chain(&error)),
+                Err(error) => return Ok(Err(error_chain(&error))),
+            };
             if objects.is_empty() {
                 // An empty source would prune everything that runs; nobody means that.
-                return Err(format!("{} holds no objects at commit {}", place.path, place.commit));
+                return Ok(Err(format!("{} holds no objects at commit {}", place.path, place.commit)));
             }
             let objects = Arc::new(objects.into_iter().map(Sourced::from).collect());
-            Ok(Objects { key, objects })
+            Ok(Ok(Objects { key, objects }))
         })
     }
 

@@ -1,5 +1,6 @@
 //! The loop with real git repositories, a real store and a forge in memory.
 
+mod bases;
 mod late;
 
 use super::{Reconciler, Settings};

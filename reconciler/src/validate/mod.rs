@@ -20,6 +20,7 @@ pub use kinds::validate;
 pub use objects::check_objects;
 pub(crate) use router::routers_own;
 pub(crate) use scope::is_cluster_scoped;
+pub(crate) use tree::is_passing;
 pub use tree::{Report, check_tree};
 
 use lapdev_api::words::nearest;

@@ -89,7 +89,7 @@ fn render(
 }
 
 /// Whether the same tree may render in a moment: a disk or another server failed.
-fn is_passing(problem: &Problem) -> bool {
+pub(crate) fn is_passing(problem: &Problem) -> bool {
     match problem {
         Problem::Read(_) => true,
         Problem::Remote(_, source) => !source.downcast_ref::<BaseError>().is_some_and(BaseError::is_refusal),
