@@ -338,31 +338,31 @@ impl Build<'_> {
         let Accumulated { list, specs, .. } = all;
         if !of.patches_strategic_merge.is_empty() {
             patches::apply_strategic_merge(&of.patches_strategic_merge, source, directory, list)?;
-            self.note("PatchStrategicMergeTransformer", of, list);
+            self.note("PatchStrategicMergeTransformer", of, list)?;
         }
         for patch in &of.patches {
             patch.apply(source, directory, list)?;
-            self.note("PatchTransformer", of, list);
+            self.note("PatchTransformer", of, list)?;
         }
         self.names(of, specs, list)?;
         self.labels_and_annotations(of, specs, list)?;
         for patch in &of.patches_json6902 {
             patch.apply_json6902(source, directory, list)?;
-            self.note("PatchJson6902Transformer", of, list);
+            self.note("PatchJson6902Transformer", of, list)?;
         }
         for replica in &of.replicas {
             replica.apply(list, &specs.replicas)?;
-            self.note("ReplicaCountTransformer", of, list);
+            self.note("ReplicaCountTransformer", of, list)?;
         }
         for image in &of.images {
             image.apply(list, &specs.images)?;
-            self.note("ImageTagTransformer", of, list);
+            self.note("ImageTagTransformer", of, list)?;
         }
         for replacement in &of.replacements {
             replacement.apply(source, directory, list)?;
         }
         if !of.replacements.is_empty() {
-            self.note("ReplacementTransformer", of, list);
+            self.note("ReplacementTransformer", of, list)?;
         }
         Ok(())
     }
@@ -370,15 +370,15 @@ impl Build<'_> {
     fn names(&self, of: &Kustomization, specs: &FieldSpecs, list: &mut ResourceList) -> Result<(), Error> {
         if !of.namespace.is_empty() {
             Move::to(&of.namespace, specs.namespace.clone()).apply(list, self.source.types)?;
-            self.note("NamespaceTransformer", of, list);
+            self.note("NamespaceTransformer", of, list)?;
         }
         if !of.name_prefix.is_empty() {
             names::apply(list, Affix::Prefix(&of.name_prefix), &specs.prefixes)?;
-            self.note("PrefixTransformer", of, list);
+            self.note("PrefixTransformer", of, list)?;
         }
         if !of.name_suffix.is_empty() {
             names::apply(list, Affix::Suffix(&of.name_suffix), &specs.suffixes)?;
-            self.note("SuffixTransformer", of, list);
+            self.note("SuffixTransformer", of, list)?;
         }
         Ok(())
     }
@@ -391,23 +391,24 @@ impl Build<'_> {
     ) -> Result<(), Error> {
         for labels in &of.labels {
             labels.apply(list, specs)?;
-            self.note("LabelTransformer", of, list);
+            self.note("LabelTransformer", of, list)?;
         }
         if !of.labels.is_empty() || !of.common_labels.is_empty() {
             pairs::set(list, &of.common_labels, &specs.common_labels)?;
-            self.note("LabelTransformer", of, list);
+            self.note("LabelTransformer", of, list)?;
         }
         if !of.common_annotations.is_empty() {
             pairs::set(list, &of.common_annotations, &specs.common_annotations)?;
-            self.note("AnnotationsTransformer", of, list);
+            self.note("AnnotationsTransformer", of, list)?;
         }
         Ok(())
     }
 
     /// Notes that a field of a kustomization has changed the objects, if that is wanted.
-    fn note(&self, kind: &str, of: &Kustomization, list: &mut ResourceList) {
-        if let Some(rendered) = &self.noting {
-            Plugin::of_field(kind).note(list, rendered, &of.file);
+    fn note(&self, kind: &str, of: &Kustomization, list: &mut ResourceList) -> Result<(), Error> {
+        match &self.noting {
+            Some(rendered) => Plugin::of_field(kind).note(list, rendered, &of.file),
+            None => Ok(()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `buildMetadata:` writes into each object who manages it, where it came from, and what changed it.
 
+use crate::budget::text_weight;
 use crate::error::Error;
 use crate::kustomization::Fields;
 use crate::path::TreePath;
@@ -90,7 +91,7 @@ impl Plugin {
     }
 
     /// Notes in every object that this plugin, configured in a file, has run over it.
-    pub fn note(&self, list: &mut ResourceList, root: &TreePath, file: &TreePath) {
+    pub fn note(&self, list: &mut ResourceList, root: &TreePath, file: &TreePath) -> Result<(), Error> {
         let text = self.configured_in(root, file);
         let item: String = text
             .lines()
@@ -98,9 +99,11 @@ impl Plugin {
             .map(|(at, line)| format!("{}{line}\n", if at == 0 { "- " } else { "  " }))
             .collect();
         let item: Rc<str> = item.into();
+        list.pay_for_all(text_weight(&item))?;
         for resource in list.items_mut() {
             resource.changed_by.push(Rc::clone(&item));
         }
+        Ok(())
     }
 }
 

@@ -56,7 +56,7 @@ pub fn apply(
     for (transformer, plugin, file) in transformers {
         transformer.apply(source, root, list)?;
         if let Some(rendered) = noting {
-            plugin.note(list, rendered, &file);
+            plugin.note(list, rendered, &file)?;
         }
     }
     Ok(())

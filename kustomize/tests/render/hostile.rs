@@ -237,6 +237,10 @@ fn many_entries_over_many_objects_end_at_a_limit() {
         format!("replacements:\n{}", many("- {sourceValue: x, targets: [{select: {kind: None}}]}\n")),
         format!("images:\n{}", many("- {name: x, newTag: v2}\n")),
         format!("components: [{}]\n", many("c, ")),
+        format!(
+            "buildMetadata: [transformerAnnotations]\npatches:\n{}",
+            many("- {target: {kind: None}, patch: '- {op: remove, path: /x}'}\n")
+        ),
     ] {
         let message = failure_of_little(&format!("resources: [a.yaml]\n{kustomization}"), &objects);
         assert!(message.contains("beyond its limit"), "{kustomization:.80}: {message}");
