@@ -45,7 +45,8 @@ pub struct Limits {
     pub remotes: usize,
     /// Objects of the whole rendering.
     pub objects: usize,
-    /// Values that the whole rendering reads, generates and copies; 32 bytes of text count as one.
+    /// Values that the whole rendering reads, generates and copies; 32 bytes of text count as one, and
+    /// so do 16 objects that an entry looks through for those that it means.
     pub total: usize,
 }
 
