@@ -49,7 +49,7 @@ impl Selector {
 
     /// Whether a patch means the object, by its present or its original name and namespace.
     pub fn matches(&self, resource: &Resource) -> bool {
-        if !self.may_be_named(resource) {
+        if !self.may_be_named(resource) || !is_match(&self.kind, resource.kind()) {
             return false;
         }
         let (now, before) = (resource.id(), resource.original_id());
