@@ -20,11 +20,10 @@ type Answer = Response<Full<Bytes>>;
 pub(super) async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Answer, Infallible> {
     let state = &shared.state;
     let path = request.uri().path().to_owned();
-    if matches!(path.as_str(), admin::TABLE | admin::COUNTERS | admin::PROBE) && !is_agent(request.headers(), state) {
-        return Ok(text(
-            StatusCode::UNAUTHORIZED,
-            "only this cluster's agent may ask that: /metrics is for everybody\n",
-        ));
+    if matches!(path.as_str(), admin::TABLE | admin::COUNTERS | admin::PROBE)
+        && let Some(refused) = refused(request.headers(), state)
+    {
+        return Ok(refused);
     }
     Ok(match (request.method(), path.as_str()) {
         (&Method::PUT, admin::PROBE) => arm(request.into_body(), state).await,
@@ -41,12 +40,19 @@ pub(super) async fn answer(request: Request<Incoming>, shared: &Shared) -> Resul
     })
 }
 
-/// Whether whoever asks has the agent's token. An agent that made none known may ask without.
-fn is_agent(headers: &HeaderMap, state: &State) -> bool {
-    let Some(known) = state.snapshots.borrow().token.clone() else { return true };
+/// What whoever has not the agent's token is told. An agent that made none known may ask without; whether it did, the
+/// routing table says.
+fn refused(headers: &HeaderMap, state: &State) -> Option<Answer> {
+    let snapshot = state.snapshots.borrow();
+    let Some(known) = &snapshot.token else {
+        let is_unread = snapshot.resource_version.is_none();
+        return is_unread.then(|| text(StatusCode::SERVICE_UNAVAILABLE, "the routing table was not read yet\n"));
+    };
     let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     // Digests are compared, so how long that takes tells nothing of the token.
-    said.is_some_and(|token| Digest::of(token.as_bytes()).to_string() == *known)
+    let is_agent = said.is_some_and(|token| Digest::of(token.as_bytes()).to_string() == **known);
+    let why = "only this cluster's agent may ask that: /metrics is for everybody\n";
+    (!is_agent).then(|| text(StatusCode::UNAUTHORIZED, why))
 }
 
 fn ready(state: &State) -> Answer {

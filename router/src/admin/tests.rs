@@ -125,6 +125,18 @@ async fn without_the_agents_token_a_stranger_learns_no_key_and_cannot_break_a_pr
 }
 
 #[tokio::test]
+async fn a_router_that_has_no_table_yet_tells_nothing_and_takes_no_probe() {
+    let router = start().await;
+    for path in ["/table", "/counters", "/probe"] {
+        assert_eq!(get(router.at, path).await, (503, "the routing table was not read yet\n".to_owned()), "{path}");
+    }
+    let probe = r#"{"traceId":"4bf92f3577b34da6a3ce929d0e0e4736","key":"x-abc234","seconds":30}"#;
+    assert_eq!(put(router.at, "/probe", probe).await.0, 503);
+    router.snapshots.send_replace(Arc::new(snapshot()));
+    assert_eq!(put(router.at, "/probe", probe).await.0, 204);
+}
+
+#[tokio::test]
 async fn counters_probes_and_metrics_can_be_read() {
     let router = start().await;
     let snapshot = Arc::new(snapshot());
@@ -156,6 +168,7 @@ async fn counters_probes_and_metrics_can_be_read() {
 #[tokio::test]
 async fn what_is_wrong_is_refused_with_the_reason() {
     let router = start().await;
+    router.snapshots.send_replace(Arc::new(snapshot()));
     assert_eq!(get(router.at, "/").await.0, 404);
     assert_eq!(put(router.at, "/table", "").await.0, 405);
     assert_eq!(put(router.at, "/probe", "{}").await.0, 400);

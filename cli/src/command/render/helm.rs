@@ -88,7 +88,8 @@ impl<'a> HelmProgram<'a> {
 
 impl Helm for HelmProgram<'_> {
     fn pull(&self, chart: &HelmChart) -> Result<Box<dyn FileSystem>, RemoteError> {
-        let cache = Cache::of("charts", &format!("{}/{}", chart.repo, chart.name))?;
+        // A line's end is in neither, so that no two of them are one.
+        let cache = Cache::of("charts", &format!("{}\n/{}", chart.repo, chart.name))?;
         let exact = is_exact(&chart.version).then_some(chart.version.as_str());
         if let Some(kept) = exact.and_then(|version| cache.get(version)) {
             return Ok(Box::new(DiskFileSystem::open(kept)?));

@@ -203,7 +203,8 @@ fn baselines(way: &Way<'_>) -> impl Iterator<Item = String> {
     };
     let with = of(&mut way.receivers().into_iter());
     let mut without = of(&mut way.denied.iter().copied());
-    without.retain(|service| !with.contains(service));
+    let known: BTreeSet<&String> = with.iter().collect();
+    without.retain(|service| !known.contains(service));
     let fine = format!("Answered by the baseline, since the branch does not run it: {}.", with.join(", "));
     let lost = format!(
         "Answered by the baseline, whatever the branch runs, since the key was missing: {}.",
