@@ -344,3 +344,19 @@ fn scalars_that_are_read_as_text_take_a_time_in_proportion() {
     // 4 × 10^8 pointers compared if each key went through all of them.
     assert!(yaml(&files).contains("  k19999: \"0x4e1f\"\n"));
 }
+
+#[test]
+fn many_replacements_into_one_long_text_are_bounded() {
+    let fields: String = (0..2_000).map(|at| format!("k{at}: v\n")).collect();
+    let paths: Vec<String> = (0..2_000).map(|at| format!("data.f.k{at}")).collect();
+    let replacements = format!(
+        "resources: [m.yaml]\nreplacements:\n- sourceValue: x\n  targets:\n  - select: {{kind: ConfigMap}}\n    fieldPaths: [{}]\n",
+        paths.join(", ")
+    );
+    let map =
+        serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"f": fields}});
+    let fs = MemoryFileSystem::new().with("kustomization.yaml", replacements).with("m.yaml", map.to_string());
+    let options = Options { limits: Limits { total: 200_000, ..Limits::default() }, ..Options::default() };
+    let error = render(&fs, &TreePath::root(), &options).expect_err("2,000 times 2,000 values").to_string();
+    assert!(error.contains("grows beyond its limit of 200000 values"), "{error}");
+}

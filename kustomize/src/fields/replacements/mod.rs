@@ -244,7 +244,7 @@ impl Target {
                 self.options.set(field, value)
             };
             let at_field = |why| format!("field `{}`: {why}", path.as_str());
-            if structured::visit(object, path, value, self.options.create, &mut set).map_err(at_field)? {
+            if structured::visit(object, path, value, self.options.create, budget, &mut set).map_err(at_field)? {
                 continue;
             }
             let create = self.options.create.then(|| value.made());

@@ -1,27 +1,32 @@
 //! Replacements inside of a text that is YAML or JSON itself, such as a file in a config map.
 
 use super::value::Copied;
+use crate::budget::{Budget, text_weight, weight};
 use crate::field_path::FieldPath;
 use crate::options::Limits;
 use crate::yaml::{self, Dialect};
 use serde_json::Value;
 
 /// Calls `set` on what the path leads to inside of a text on its way, and writes the text anew.
-/// Says whether there is such a text, and the path leads anywhere in it.
+/// Says whether there is such a text, and the path leads anywhere in it. Each time the whole text is read and written, so that
+/// is paid for: a long one and many paths into it would take hours.
 pub fn visit(
     object: &mut Value,
     path: &FieldPath,
     value: &Copied,
     create: bool,
+    budget: &Budget,
     set: &mut dyn FnMut(&mut Value) -> Result<(), String>,
 ) -> Result<bool, String> {
     let Some((outer, inner)) = path.around_text(object) else { return Ok(false) };
     let Some(text) = text_at(object, &outer) else { return Ok(false) };
+    budget.pay(1, text_weight(text))?;
     let Ok(node) = yaml::single(text, Dialect::Object, &Limits::default()) else { return Ok(false) };
     let before = node.into_value();
     if !before.is_object() && !before.is_array() {
         return Ok(false);
     }
+    budget.pay(1, weight(&before))?;
     let mut changed = before.clone();
     let made = create.then(|| value.made());
     match inner.visit(&mut changed, made.as_ref(), set) {
