@@ -62,7 +62,8 @@ impl Sources {
                 None => None,
             };
             let Some(folder) = found.filter(|found| found.kind == FileKind::Directory) else {
-                return Ok(Err(format!("there is no folder {} at commit {}", place.path, place.commit)));
+                // No commit in the text: other commits have the same tree, and are told the same.
+                return Ok(Err(format!("there is no folder {}", place.path)));
             };
             let renderer = Renderer::new(&tree, Options::default()).with_remotes(place.bases);
             let objects = match renderer.render_source(&folder.path) {
@@ -72,7 +73,7 @@ impl Sources {
             };
             if objects.is_empty() {
                 // An empty source would prune everything that runs; nobody means that.
-                return Ok(Err(format!("{} holds no objects at commit {}", place.path, place.commit)));
+                return Ok(Err(format!("{} holds no objects", place.path)));
             }
             let objects = Arc::new(objects.into_iter().map(Sourced::from).collect());
             Ok(Ok(Objects { key, objects }))
