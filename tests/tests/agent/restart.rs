@@ -21,6 +21,10 @@ use lapdev_tests::{
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, ffi::OsStr, path::Path, sync::Arc};
 
+/// The environment of the killed agent: objects that are applied at once, and workloads, which come last.
+const MANY: usize = 200;
+const LATE: usize = 5;
+
 #[tokio::test]
 async fn an_agent_that_starts_alone_goes_on_and_ends_what_was_ended() -> Outcome {
     let agent = Agent::start('g').await?;
@@ -104,8 +108,8 @@ async fn what_the_cluster_remembers_fences_an_agent_that_does_not_know_it() -> O
 #[tokio::test]
 async fn an_agent_that_is_killed_while_it_applies_ends_in_the_same_state() -> Outcome {
     let many = |name: &str| {
-        let objects = (0..60).map(|number| config_map(&format!("c-{number}"), "1"));
-        let late = (0..5).map(|number| deployment(&format!("d-{number}"), "web:1", 1));
+        let objects = (0..MANY).map(|number| config_map(&format!("c-{number}"), "1"));
+        let late = (0..LATE).map(|number| deployment(&format!("d-{number}"), "web:1", 1));
         shared('m', name, objects.chain(late).collect())
     };
     let agent = Agent::start('m').await?;
@@ -114,7 +118,7 @@ async fn an_agent_that_is_killed_while_it_applies_ends_in_the_same_state() -> Ou
     settled(&agent).await?;
     let calm = names(&agent.versions("lapdev-env-calm").await?);
 
-    // The same, but killed after the first objects, twice.
+    // The same, but killed between the first objects and the last, twice.
     let mut bundle = many("killed");
     bundle.environment.uid = uid('b', 'm');
     agent.publish_and_wait(1, &shared_as(&bundle, vec![])).await?;
@@ -124,18 +128,24 @@ async fn an_agent_that_is_killed_while_it_applies_ends_in_the_same_state() -> Ou
     accept_only(cluster, &plane, &bundle).await?;
     let (mut kills, log) = (0, folder.path().join("agent.log"));
     std::fs::write(folder.path().join("token"), "none")?;
-    while kills < 2 {
+    until("it was killed in the middle twice", LIMIT, async || {
         let mut process = start_process(&kubeconfig, folder.path(), &log)?;
-        until("some objects are applied", LIMIT, async || {
+        let before = count(cluster).await?;
+        until("more objects are applied", LIMIT, async || {
             process.still_runs()?;
             let made = count(cluster).await?;
-            within(made > kills * 20, format!("{made} objects"))
+            within(made > before, format!("{made} objects"))
         })
         .await?;
         process.kill().await?;
-        kills += 1;
-    }
-    assert!(count(cluster).await? < 60 + 5, "it was killed in the middle");
+        // Where this test's machine was slower than the agent, the kill came too late, and is done over.
+        match count(cluster).await? {
+            made if made < MANY + LATE => kills += 1,
+            _ => forget(cluster).await?,
+        }
+        within(kills == 2, format!("{kills} kills in the middle"))
+    })
+    .await?;
     let mut process = start_process(&kubeconfig, folder.path(), &log)?;
     let watcher = Agent::start_with(plane, Arc::default()).await?;
     until("everything is applied", LIMIT, async || {
@@ -165,9 +175,23 @@ fn shared_as(bundle: &Bundle, objects: Vec<Value>) -> Bundle {
 
 /// How many objects of the killed environment are there.
 async fn count(cluster: &ApiCluster) -> Result<usize, Error> {
+    Ok(present(cluster).await?.len())
+}
+
+/// The killed environment's objects, as `kind/name`, without the parent.
+async fn present(cluster: &ApiCluster) -> Result<Vec<String>, Error> {
     let words =
         ["get", "configmaps,deployments", "-n", "lapdev-env-killed", "-l", "lapdev.dev/environment", "-o", "name"];
-    Ok(cluster.kubectl(&words, "").await?.lines().filter(|name| !name.contains("lapdev-")).count())
+    let listed = cluster.kubectl(&words, "").await?;
+    Ok(listed.lines().filter(|name| !name.contains("lapdev-")).map(str::to_owned).collect())
+}
+
+/// Takes all of the killed environment's objects away, so that there is something to apply again.
+async fn forget(cluster: &ApiCluster) -> Outcome {
+    let made = present(cluster).await?;
+    let words = ["delete", "-n", "lapdev-env-killed"].into_iter().chain(made.iter().map(String::as_str));
+    cluster.kubectl(&words.collect::<Vec<_>>(), "").await?;
+    Ok(())
 }
 
 /// Writes the parent as an agent does that accepted generation 2 and was killed before it applied anything of it.
