@@ -11,7 +11,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The example, apart from where its output goes.
 pub fn run(mut arguments: impl Iterator<Item = String>, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
-    let mut options = Options::default();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut options = Options { threads, ..Options::default() };
     let mut directory = None;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {

@@ -16,6 +16,7 @@ use crate::kustomization::{self, Kustomization, Text};
 use crate::object::Object;
 use crate::path::TreePath;
 use crate::plain;
+use crate::read_ahead::{self, Read};
 use crate::remote::{Remote, Repository, is_local};
 use crate::resource::{self, Resource, ResourceList};
 use crate::source::Source;
@@ -146,12 +147,23 @@ impl Build<'_> {
     }
 
     fn resources(&mut self, directory: &TreePath, entries: &[Text], all: &mut Accumulated) -> Result<(), Error> {
-        for entry in entries {
-            self.resource(directory, entry, all)?;
-            let limit = self.source.options.limits.objects;
-            if all.list.len() > limit {
-                return Err(Error::new(entry.place.clone(), Problem::TooLarge(limit, "objects")));
+        let limit = self.source.options.limits.objects;
+        let mut left = entries;
+        while !left.is_empty() {
+            let ahead = read_ahead::objects(self.source, directory, left);
+            let (batch, rest) = left.split_at(ahead.len());
+            for (entry, read) in batch.iter().zip(ahead) {
+                match read {
+                    Some(Read { file, objects }) => {
+                        self.append_read(self.source.objects_or(&file, || Ok(objects))?, all)?;
+                    }
+                    None => self.resource(directory, entry, all)?,
+                }
+                if all.list.len() > limit {
+                    return Err(Error::new(entry.place.clone(), Problem::TooLarge(limit, "objects")));
+                }
             }
+            left = rest;
         }
         Ok(())
     }

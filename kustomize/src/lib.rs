@@ -55,6 +55,7 @@ mod options;
 mod patch;
 mod path;
 mod plain;
+mod read_ahead;
 mod remote;
 mod renderer;
 mod resource;

@@ -13,6 +13,9 @@ pub struct Options {
     pub keep_order: bool,
     /// Bounds against hostile input.
     pub limits: Limits,
+    /// How many threads may read YAML for a rendering, the caller's own among them. The output is the same; whoever
+    /// renders many trees at once has no use for more than one.
+    pub threads: usize,
 }
 
 /// Which files a kustomization may name. Directories (bases, components) are never restricted

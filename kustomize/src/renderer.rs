@@ -93,6 +93,11 @@ pub struct ParsedFiles {
 }
 
 impl ParsedFiles {
+    /// Whether a file's objects are kept.
+    pub fn know(&self, file: &TreePath) -> bool {
+        matches!(self.read.borrow().get(file), Some(Some(_)))
+    }
+
     /// A copy of the objects of a file, read only if they are not known.
     pub fn get_or(
         &self,

@@ -58,8 +58,19 @@ impl Source<'_> {
 
     /// The objects of a real path.
     pub fn objects(&self, path: &TreePath) -> Result<Vec<Resource>, Error> {
-        let read = || resource::of_file(&self.text(path)?, path, &self.options.limits);
-        self.files.map_or_else(read, |files| files.get_or(path, read))
+        self.objects_or(path, || resource::of_file(&self.text(path)?, path, &self.options.limits))
+    }
+
+    /// The objects of a real path that somebody else reads, if they are not known.
+    pub fn objects_or(
+        &self,
+        path: &TreePath,
+        read: impl FnOnce() -> Result<Vec<Resource>, Error>,
+    ) -> Result<Vec<Resource>, Error> {
+        match self.files {
+            Some(files) => files.get_or(path, read),
+            None => read(),
+        }
     }
 
     /// The names in a real directory.

@@ -7,7 +7,7 @@ use crate::path::TreePath;
 use crate::resource::{Resource, ResourceList};
 use crate::yaml;
 use serde_json::{Map, Value};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Which metadata the root kustomization asks for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,10 +98,10 @@ impl Plugin {
             .enumerate()
             .map(|(at, line)| format!("{}{line}\n", if at == 0 { "- " } else { "  " }))
             .collect();
-        let item: Rc<str> = item.into();
+        let item: Arc<str> = item.into();
         list.pay_for_all(text_weight(&item))?;
         for resource in list.items_mut() {
-            resource.changed_by.push(Rc::clone(&item));
+            resource.changed_by.push(Arc::clone(&item));
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::patch::SchemaComments;
 use crate::yaml::Spelling;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// An object with its history. Names change on the way; references and patches may use any of them.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ pub struct Resource {
     /// The generator that made this object, if it was not read.
     pub made_by: Option<Plugin>,
     /// The transformers that ran over it, as text, if somebody wants to know.
-    pub changed_by: Vec<Rc<str>>,
+    pub changed_by: Vec<Arc<str>>,
     /// The variables that take their value from this object.
     pub vars: Vec<String>,
     /// Where the text had a key without a value, which is less than a written `null`: the first

@@ -12,6 +12,7 @@ mod scalars;
 mod schemas;
 mod seeds;
 mod shared;
+mod threads;
 
 use lapdev_kustomize::{
     DiskFileSystem, Error, Limits, LoadRestrictor, MemoryFileSystem, Object, Options, Problem, TreePath,

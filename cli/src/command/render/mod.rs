@@ -13,7 +13,6 @@ mod write;
 use crate::{
     args::{LoadRestrictor, Render, Reorder},
     exit::Failure,
-    output::data,
 };
 use helm::HelmProgram;
 use lapdev_api::words::error_chain;
@@ -21,7 +20,7 @@ use lapdev_kustomize::{
     self as kustomize, DiskFileSystem, FileSystem, Options, Problem, Renderer, Repository, TreePath,
 };
 pub use remotes::Fetch;
-use std::path::Path;
+use std::{path::Path, thread};
 
 /// Runs it.
 pub fn run(args: &Render) -> Result<(), Failure> {
@@ -35,10 +34,13 @@ pub fn run(args: &Render) -> Result<(), Failure> {
         renderer = renderer.with_helm(helm);
     }
     let objects = renderer.render(&target.path).map_err(failure)?;
-    match &args.output {
-        None => data(&kustomize::to_yaml(&objects)),
+    let written = match &args.output {
+        None => write::print(&objects),
         Some(path) => write::write(path, &objects),
-    }
+    };
+    // The process ends here, which frees hundreds of thousands of values at once.
+    std::mem::forget((objects, renderer));
+    written
 }
 
 /// Who asks for something that cannot be reached gets the exit code for it.
@@ -87,6 +89,7 @@ fn options(args: &Render, target: &Target) -> Options {
         },
         managed_by_label: args.enable_managedby_label,
         keep_order: args.reorder == Reorder::None,
+        threads: thread::available_parallelism().map_or(1, usize::from),
         ..Options::default()
     }
 }

@@ -1,8 +1,28 @@
-//! `--output`: one file with everything, or in a folder one file for each object.
+//! Where the objects go: to stdout, or with `--output` to one file, or in a folder to a file for each object.
 
-use crate::exit::Failure;
+use crate::{exit::Failure, output::data};
 use lapdev_kustomize::{Object, file_names, to_yaml};
-use std::{fs, path::Path};
+use std::{fs, path::Path, thread};
+
+/// With fewer objects a thread costs more than it saves.
+const FEW: usize = 100;
+
+/// Prints the objects as one stream, of which a second thread writes the second half.
+pub fn print(objects: &[Object]) -> Result<(), Failure> {
+    let (first, second) = objects.split_at(if objects.len() < FEW { 0 } else { objects.len() / 2 });
+    if first.is_empty() {
+        return data(&to_yaml(second));
+    }
+    thread::scope(|scope| {
+        let helper = thread::Builder::new().spawn_scoped(scope, || to_yaml(second));
+        data(&to_yaml(first))?;
+        data("---\n")?;
+        data(&match helper {
+            Ok(helper) => helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => to_yaml(second),
+        })
+    })
+}
 
 /// Writes the objects. A folder is one that is there already, as the reference has it.
 pub fn write(path: &Path, objects: &[Object]) -> Result<(), Failure> {
