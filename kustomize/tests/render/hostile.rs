@@ -360,3 +360,18 @@ fn many_replacements_into_one_long_text_are_bounded() {
     let error = render(&fs, &TreePath::root(), &options).expect_err("2,000 times 2,000 values").to_string();
     assert!(error.contains("grows beyond its limit of 200000 values"), "{error}");
 }
+
+#[test]
+fn a_text_inside_of_an_object_is_held_to_the_callers_limits() {
+    let kustomization = "resources: [m.yaml]\nreplacements:\n- sourceValue: x\n  targets:\n  - select: {kind: ConfigMap}\n    fieldPaths: [data.f.k]\n";
+    let map =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata:\n  f: |\n    k: v\n    deep: [[[[[[[[[[1]]]]]]]]]]\n";
+    let fs = MemoryFileSystem::new().with("kustomization.yaml", kustomization).with("m.yaml", map);
+    let rendered = |nesting| {
+        let options = Options { limits: Limits { nesting, ..Limits::default() }, ..Options::default() };
+        render(&fs, &TreePath::root(), &options).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(rendered(12), Ok(()));
+    let refused = rendered(8).expect_err("deeper than may be");
+    assert!(refused.contains("`data.f.k`: nested deeper than 8 levels"), "{refused}");
+}

@@ -7,6 +7,7 @@ use crate::budget::{Budget, MAX_DEPTH, depth, text_weight, weight};
 use crate::error::{Error, Place, Problem};
 use crate::field_path::FieldPath;
 use crate::kustomization::{Field, Fields};
+use crate::options::Limits;
 use crate::patch::selector::Selector;
 use crate::path::TreePath;
 use crate::resource::{Id, Resource, ResourceList};
@@ -90,10 +91,11 @@ impl Entry {
     /// Copies the values.
     pub fn apply(&self, source: Source<'_>, root: &TreePath, list: &mut ResourceList) -> Result<(), Error> {
         match self {
-            Self::Inline(replacement) => replacement.apply(list),
+            Self::Inline(replacement) => replacement.apply(list, &source.options.limits),
             Self::Path(path) => {
                 let file = source.required_file(root, &path.value, &path.place)?;
-                from_file(source, &file)?.iter().try_for_each(|replacement| replacement.apply(list))
+                let limits = &source.options.limits;
+                from_file(source, &file)?.iter().try_for_each(|replacement| replacement.apply(list, limits))
             }
         }
     }
@@ -122,7 +124,7 @@ impl Replacement {
         Ok(Self { place: field.place(), source, targets })
     }
 
-    fn apply(&self, list: &mut ResourceList) -> Result<(), Error> {
+    fn apply(&self, list: &mut ResourceList, limits: &Limits) -> Result<(), Error> {
         let invalid = |why: String| Error::new(self.place.clone(), Problem::Invalid(why));
         let value = self.value(list)?;
         let budget = list.budget();
@@ -134,7 +136,9 @@ impl Replacement {
                 |_| true,
                 |resource| {
                     let id = resource.id();
-                    target.write(&mut resource.value, &value, &budget).map_err(|why| invalid(format!("{id}: {why}")))
+                    target
+                        .write(&mut resource.value, &value, &budget, limits)
+                        .map_err(|why| invalid(format!("{id}: {why}")))
                 },
             )?;
         }
@@ -230,7 +234,8 @@ impl Target {
         self.select.takes(resource) && !self.reject.iter().any(|reject| reject.rejects(resource))
     }
 
-    fn write(&self, object: &mut Value, value: &Copied, budget: &Budget) -> Result<(), String> {
+    fn write(&self, object: &mut Value, value: &Copied, budget: &Budget, limits: &Limits) -> Result<(), String> {
+        let text = structured::Text { value, create: self.options.create, budget, limits };
         for path in &self.paths {
             let cost = match value {
                 Copied::Tree(tree) if path.len() + depth(tree) > MAX_DEPTH => {
@@ -244,7 +249,7 @@ impl Target {
                 self.options.set(field, value)
             };
             let at_field = |why| format!("field `{}`: {why}", path.as_str());
-            if structured::visit(object, path, value, self.options.create, budget, &mut set).map_err(at_field)? {
+            if text.visit(object, path, &mut set).map_err(at_field)? {
                 continue;
             }
             let create = self.options.create.then(|| value.made());
