@@ -140,7 +140,10 @@ impl<'t> Reader<'t> {
 
     /// A folded text after the reference has written it and read it again, if that makes a difference.
     fn reread(&self, text: &str, style: ScalarStyle) -> Option<String> {
-        let written = folded::write(text).filter(|_| style == ScalarStyle::Folded && self.is_passed_on())?;
+        if style != ScalarStyle::Folded || !self.is_passed_on() {
+            return None;
+        }
+        let written = folded::write(text)?;
         let limits = Limits { nesting: 1, ..self.limits };
         match single(&written, Dialect::Kustomization, &limits).ok()?.kind {
             NodeKind::String(reread) => Some(reread),
