@@ -6,7 +6,7 @@
 //! longer goes on in a thread of its own, and is there in a later pass. What was fetched is not fetched again, unless it had
 //! to give way.
 
-use super::{GitError, GitSettings, Mirror, RepositoryUrl, fetch, repair, room};
+use super::{GitError, GitSettings, Mirror, RepositoryUrl, fetch, repair, room, transport::Reach};
 use lapdev_api::{digest::short_hash, name::Commit};
 use lapdev_kustomize::{FileSystem, RemoteError, Remotes, Repository};
 use std::{
@@ -112,6 +112,7 @@ pub struct Bases(Arc<Inner>);
 struct Inner {
     folder: PathBuf,
     allowed: Vec<RepositoryUrl>,
+    reach: Arc<Reach>,
     deadline: Duration,
     wait: Duration,
     open: Mutex<HashMap<PathBuf, Mirror>>,
@@ -125,13 +126,13 @@ impl Bases {
     /// # Errors
     /// If the folder cannot be used or the settings are refused.
     pub fn open(folder: PathBuf, settings: &GitSettings, allowed: Vec<RepositoryUrl>) -> Result<Self, GitError> {
-        settings.apply()?;
+        let reach = settings.reach()?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.and_then(|()| repair::remove_leftovers(&folder))
             .map_err(|source| GitError::Folder { path: folder.clone(), source })?;
         let (open, failed, under_way) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (deadline, wait) = (settings.deadline, settings.deadline.min(WAIT));
-        Ok(Self(Arc::new(Inner { folder, allowed, deadline, wait, open, failed, under_way })))
+        Ok(Self(Arc::new(Inner { folder, allowed, reach, deadline, wait, open, failed, under_way })))
     }
 }
 
@@ -223,6 +224,7 @@ impl Inner {
         let job = fetch::Job {
             url: url.clone(),
             path: path.to_owned(),
+            reach: Arc::clone(&self.reach),
             pulls: BTreeSet::new(),
             deadline: Instant::now() + self.deadline,
             after: self.deadline,

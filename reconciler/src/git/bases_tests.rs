@@ -190,7 +190,13 @@ fn who_answers_slowly_holds_no_rendering_up() {
     let begun = Instant::now();
     for _ in 0..3 {
         let error: RemoteError = bases.repository(&at(&dripping, &commit)).err().expect("it is not there");
-        assert!(matches!(error.downcast_ref(), Some(BaseError::Pending)), "{error}");
+        // The deadline may come just before the rendering stops waiting.
+        let ends = match error.downcast_ref() {
+            Some(BaseError::Git(GitError::Deadline { .. })) => true,
+            Some(BaseError::Again { why }) => why.contains("did not answer within 1 s"),
+            error => matches!(error, Some(BaseError::Pending)),
+        };
+        assert!(ends, "{error}");
     }
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
     assert!(dripping.connections.load(Ordering::SeqCst) <= 1, "it is asked once at a time");

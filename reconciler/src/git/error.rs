@@ -29,7 +29,7 @@ pub enum GitError {
         url: String,
         /// Why.
         #[source]
-        source: git2::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No trusted TLS connection.
     #[error(
@@ -40,7 +40,7 @@ pub enum GitError {
         url: String,
         /// Why.
         #[source]
-        source: git2::Error,
+        source: rustls::Error,
     },
     /// The remote wants credentials, or refuses ours.
     #[error("{url} refuses access; check the configured token and that it may read this repository's contents")]
@@ -48,12 +48,12 @@ pub enum GitError {
         /// The repository.
         url: String,
     },
-    /// The deadline passed.
+    /// The deadline passed, or the remote was silent for too long.
     #[error("{url} did not answer within {} s; the next poll tries again", .after.as_secs())]
     Deadline {
         /// The repository.
         url: String,
-        /// The deadline.
+        /// How long it had.
         after: Duration,
     },
     /// More was sent than allowed.
@@ -73,9 +73,17 @@ pub enum GitError {
         #[source]
         source: std::io::Error,
     },
-    /// libgit2 refuses a setting.
-    #[error("git does not accept the settings; check that ca_file holds certificates in PEM")]
-    Settings(#[source] git2::Error),
+    /// The file holds no authority.
+    #[error("{path} holds no certificates in PEM that can be trusted ({message}); check ca_file")]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// libgit2 does not take our transport.
+    #[error("libgit2 cannot be taught HTTP, without which no repository can be fetched; please report this")]
+    Transport(#[source] git2::Error),
     /// A commit, tree or blob that the mirror does not hold.
     #[error("{what} {id} is not in the mirror; fetch it first")]
     Missing {

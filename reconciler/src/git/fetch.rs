@@ -7,17 +7,15 @@ use super::{
     GitError, Listing, RepositoryUrl,
     listing::{ByName, HEADS, Heads, pull_number, pull_ref},
     repair,
+    transport::{self, HttpError, Reach, Redirects, Session},
 };
-use git2::{
-    AutotagOption, CertificateCheckStatus, Cred, CredentialType, Direction, ErrorClass, ErrorCode, FetchOptions,
-    ProxyOptions, RemoteCallbacks, RemoteRedirect, Repository,
-};
+use git2::{AutotagOption, Direction, FetchOptions, RemoteCallbacks, Repository};
 use lapdev_api::name::Commit;
 use std::{
     cell::Cell,
     collections::BTreeSet,
     path::PathBuf,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -25,6 +23,7 @@ use std::{
 pub(super) struct Job {
     pub url: RepositoryUrl,
     pub path: PathBuf,
+    pub reach: Arc<Reach>,
     pub pulls: BTreeSet<u64>,
     pub deadline: Instant,
     pub after: Duration,
@@ -43,30 +42,12 @@ type Credential = Option<(String, String)>;
 
 /// Runs a job to its end, in the calling thread.
 pub(super) fn run(job: &Job, credential: &Credential) -> Result<Done, GitError> {
-    let opened = repair::open_or_make(&job.path)?;
-    let repository = &opened.repository;
-    let aborted = Cell::new(None);
-    let callbacks = || callbacks(job, credential, &aborted);
-    let failed = |source| job.explain(source, aborted.get());
-
-    let mut remote = repository.remote_anonymous(job.url.as_str()).map_err(failed)?;
-    let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks()), Some(proxy())).map_err(failed)?;
-    let theirs = Heads::read(connection.list().map_err(failed)?, &job.pulls).map_err(failed)?;
-    let ours = job.own_refs(repository)?;
-    if theirs.branches.is_empty() && ours.keys().any(|name| name.starts_with(HEADS)) {
-        let had = ours.keys().filter(|name| name.starts_with(HEADS)).count();
-        return Ok(Done { listing: Listing::Suspicious { had }, changed: false, remade: opened.remade });
+    let mut session = Session::new(&job.reach, Redirects::Follow, job.deadline);
+    if let Some((user, token)) = credential {
+        session = session.with_token(job.url.as_str(), user, token);
     }
-    let wanted = theirs.by_name();
-    let changed = wanted != ours;
-    if changed {
-        let mut options = FetchOptions::new();
-        options.remote_callbacks(callbacks()).proxy_options(proxy());
-        options.download_tags(AutotagOption::None).update_fetchhead(false);
-        connection.remote().download(&job.refspecs(&theirs), Some(&mut options)).map_err(failed)?;
-        job.write_refs(repository, &ours, &wanted)?;
-    }
-    Ok(Done { listing: Listing::Complete(theirs.into_refs()), changed, remade: opened.remade })
+    let session = Arc::new(session);
+    transport::within(&session, || job.bring_up_to_date(&session))
 }
 
 /// Fetches one commit without its history, or with everything from a server that gives out no single ones. Without
@@ -86,22 +67,10 @@ pub(super) fn commit(job: &Job, id: &Commit) -> Result<(), GitError> {
 enum Abort {
     Deadline,
     TooMuch,
-    Unauthorized,
 }
 
-fn callbacks<'a>(job: &'a Job, credential: &'a Credential, aborted: &'a Cell<Option<Abort>>) -> RemoteCallbacks<'a> {
+fn callbacks<'a>(job: &'a Job, aborted: &'a Cell<Option<Abort>>) -> RemoteCallbacks<'a> {
     let mut callbacks = RemoteCallbacks::new();
-    let asked = Cell::new(false);
-    callbacks.credentials(move |_, _, allowed| match credential {
-        // Asked twice: the first answer was refused.
-        Some((user, token)) if allowed.contains(CredentialType::USER_PASS_PLAINTEXT) && !asked.replace(true) => {
-            Cred::userpass_plaintext(user, token)
-        }
-        _ => {
-            aborted.set(Some(Abort::Unauthorized));
-            Err(git2::Error::new(ErrorCode::Auth, ErrorClass::Callback, "no credential is accepted"))
-        }
-    });
     callbacks.transfer_progress(move |progress| {
         if progress.received_bytes() as u64 > job.limit {
             aborted.set(Some(Abort::TooMuch));
@@ -110,17 +79,37 @@ fn callbacks<'a>(job: &'a Job, credential: &'a Credential, aborted: &'a Cell<Opt
         job.goes_on(aborted)
     });
     callbacks.sideband_progress(move |_| job.goes_on(aborted));
-    callbacks.certificate_check(|_, _| Ok(CertificateCheckStatus::CertificatePassthrough));
     callbacks
 }
 
-fn proxy<'a>() -> ProxyOptions<'a> {
-    let mut proxy = ProxyOptions::new();
-    proxy.auto();
-    proxy
-}
-
 impl Job {
+    fn bring_up_to_date(&self, session: &Session) -> Result<Done, GitError> {
+        let opened = repair::open_or_make(&self.path)?;
+        let repository = &opened.repository;
+        let aborted = Cell::new(None);
+        let failed = |source| self.explain(source, aborted.get(), session);
+
+        let mut remote = repository.remote_anonymous(self.url.as_str()).map_err(failed)?;
+        let callbacks = || callbacks(self, &aborted);
+        let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks()), None).map_err(failed)?;
+        let theirs = Heads::read(connection.list().map_err(failed)?, &self.pulls).map_err(failed)?;
+        let ours = self.own_refs(repository)?;
+        if theirs.branches.is_empty() && ours.keys().any(|name| name.starts_with(HEADS)) {
+            let had = ours.keys().filter(|name| name.starts_with(HEADS)).count();
+            return Ok(Done { listing: Listing::Suspicious { had }, changed: false, remade: opened.remade });
+        }
+        let wanted = theirs.by_name();
+        let changed = wanted != ours;
+        if changed {
+            let mut options = FetchOptions::new();
+            options.remote_callbacks(callbacks());
+            options.download_tags(AutotagOption::None).update_fetchhead(false);
+            connection.remote().download(&self.refspecs(&theirs), Some(&mut options)).map_err(failed)?;
+            self.write_refs(repository, &ours, &wanted)?;
+        }
+        Ok(Done { listing: Listing::Complete(theirs.into_refs()), changed, remade: opened.remade })
+    }
+
     fn goes_on(&self, aborted: &Cell<Option<Abort>>) -> bool {
         let in_time = Instant::now() < self.deadline;
         if !in_time {
@@ -130,23 +119,30 @@ impl Job {
     }
 
     fn download(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), GitError> {
+        let session = Arc::new(Session::new(&self.reach, Redirects::SameOrigin, self.deadline));
         let aborted = Cell::new(None);
         let mut options = FetchOptions::new();
-        options.remote_callbacks(callbacks(self, &None, &aborted)).proxy_options(proxy()).depth(depth);
-        options.download_tags(AutotagOption::None).update_fetchhead(false).follow_redirects(RemoteRedirect::None);
-        let remote = repository.remote_anonymous(self.url.as_str());
-        let done = remote.and_then(|mut remote| remote.download(refspecs, Some(&mut options)));
-        done.map_err(|source| self.explain(source, aborted.get()))
+        options.remote_callbacks(callbacks(self, &aborted)).depth(depth);
+        options.download_tags(AutotagOption::None).update_fetchhead(false);
+        let done = transport::within(&session, || {
+            let mut remote = repository.remote_anonymous(self.url.as_str())?;
+            remote.download(refspecs, Some(&mut options))
+        });
+        done.map_err(|source| self.explain(source, aborted.get(), &session))
     }
 
-    fn explain(&self, source: git2::Error, aborted: Option<Abort>) -> GitError {
+    fn explain(&self, source: git2::Error, aborted: Option<Abort>, session: &Session) -> GitError {
         let url = self.url.to_string();
-        match (aborted, source.code()) {
-            (Some(Abort::Deadline), _) | (_, ErrorCode::Timeout) => GitError::Deadline { url, after: self.after },
+        match (aborted, session.failure()) {
             (Some(Abort::TooMuch), _) => GitError::TooMuch { url, limit: self.limit },
-            (Some(Abort::Unauthorized), _) | (_, ErrorCode::Auth) => GitError::Unauthorized { url },
-            (None, _) if source.class() == ErrorClass::Ssl => GitError::Untrusted { url, source },
-            (None, _) => GitError::Remote { url, source },
+            (Some(Abort::Deadline), _) | (None, Some(HttpError::Deadline)) => {
+                GitError::Deadline { url, after: self.after }
+            }
+            (None, Some(HttpError::Silent(after))) => GitError::Deadline { url, after },
+            (None, Some(HttpError::Unauthorized(_))) => GitError::Unauthorized { url },
+            (None, Some(HttpError::Untrusted(source))) => GitError::Untrusted { url, source },
+            (None, Some(failure)) => GitError::Remote { url, source: failure.into() },
+            (None, None) => GitError::Remote { url, source: source.into() },
         }
     }
 

@@ -1,7 +1,7 @@
 //! The folder of mirrors, and fetching into it: deadlines, bounds and hand-over between async callers and libgit2,
 //! which blocks.
 
-use super::{FIRST_FETCH, GitError, GitSettings, Listing, Mirror, RepositoryUrl, fetch, repair};
+use super::{FIRST_FETCH, GitError, GitSettings, Listing, Mirror, RepositoryUrl, fetch, repair, transport::Reach};
 use lapdev_api::digest::short_hash;
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,6 +21,7 @@ pub struct Mirrors(Arc<Inner>);
 struct Inner {
     folder: PathBuf,
     settings: GitSettings,
+    reach: Arc<Reach>,
     /// Bounds the threads that libgit2 may block. A permit is held until its thread ends, even past the deadline.
     slots: Arc<Semaphore>,
     open: Mutex<HashMap<RepositoryUrl, Mirror>>,
@@ -43,13 +44,13 @@ impl Mirrors {
     /// # Errors
     /// If the folder cannot be used or the settings are refused.
     pub fn open(folder: impl Into<PathBuf>, settings: GitSettings) -> Result<Self, GitError> {
-        settings.apply()?;
+        let reach = settings.reach()?;
         let folder = folder.into();
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.and_then(|()| repair::remove_leftovers(&folder))
             .map_err(|source| GitError::Folder { path: folder.clone(), source })?;
         let slots = Arc::new(Semaphore::new(settings.concurrency.max(1)));
-        Ok(Self(Arc::new(Inner { folder, settings, slots, open: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { folder, settings, reach, slots, open: Mutex::default() })))
     }
 
     /// Brings the mirror of `url` up to date: all branches, and the heads of those pull requests that are asked for
@@ -90,6 +91,7 @@ impl Mirrors {
         fetch::Job {
             url: url.clone(),
             path: self.0.path(url),
+            reach: Arc::clone(&self.0.reach),
             pulls: pulls.clone(),
             deadline: Instant::now() + after,
             after,

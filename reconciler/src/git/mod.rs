@@ -14,6 +14,7 @@ mod refs;
 mod repair;
 mod room;
 mod settings;
+mod transport;
 mod tree;
 mod url;
 

@@ -50,8 +50,6 @@ fn make(path: &Path) -> Result<(), git2::Error> {
     let mut options = RepositoryInitOptions::new();
     let repository = Repository::init_opts(path, options.bare(true).no_reinit(true).external_template(false))?;
     let mut config = repository.config()?;
-    // A redirect could carry the token to another host.
-    config.set_str("http.followRedirects", "false")?;
     config.set_bool("core.fsyncObjectFiles", true)
 }
 

@@ -1,8 +1,11 @@
-//! How repositories are reached: credentials, trust, limits. libgit2 keeps some of these per process; they are set once
-//! here, before its first use.
+//! How repositories are reached: credentials, trust, proxies, limits.
 
-use super::{GitError, RepositoryUrl};
-use std::{path::PathBuf, sync::OnceLock, time::Duration};
+use super::{
+    GitError, RepositoryUrl,
+    transport::{self, Reach, Trust, TrustError},
+};
+use hyper_util::client::proxy::matcher::Matcher;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// How many deadlines a repository's first fetch may take.
 pub const FIRST_FETCH: u32 = 10;
@@ -13,12 +16,14 @@ pub struct GitSettings {
     /// A fetch, listing included, that takes longer is given up. The first one of a repository, which brings its whole
     /// history, may take [`FIRST_FETCH`] times as long, or a large one would never come.
     pub deadline: Duration,
-    /// A server that is silent for longer is given up. Per process: the first settings win.
+    /// A server that is silent for longer is given up.
     pub silence: Duration,
     /// Who we are, by address.
     pub credentials: Vec<Credential>,
-    /// Certificates, in PEM, that are trusted beside the system's. Per process.
+    /// Certificates, in PEM, that are trusted beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// Which proxy to ask; by default what `https_proxy`, `http_proxy`, `all_proxy` and `no_proxy` say.
+    pub proxy: Arc<Matcher>,
     /// How many fetches run at once.
     pub concurrency: usize,
     /// The most that one fetch may bring.
@@ -32,6 +37,7 @@ impl Default for GitSettings {
             silence: Duration::from_secs(20),
             credentials: Vec::new(),
             ca_file: None,
+            proxy: Arc::new(Matcher::from_env()),
             concurrency: 4,
             max_fetch_bytes: 4 << 30,
         }
@@ -77,30 +83,14 @@ impl GitSettings {
         Ok(Some((credential.username.clone(), token.trim().to_owned())))
     }
 
-    /// Gives libgit2 what it keeps per process. Only the first call has an effect.
-    pub(super) fn apply(&self) -> Result<(), GitError> {
-        static APPLIED: OnceLock<Result<(), String>> = OnceLock::new();
-        if let Some(path) = &self.ca_file {
-            std::fs::metadata(path).map_err(|source| GitError::SettingFile { path: path.clone(), source })?;
-        }
-        let applied = APPLIED.get_or_init(|| set_process_wide(self).map_err(|error| error.message().to_owned()));
-        applied.clone().map_err(|message| GitError::Settings(git2::Error::from_str(&message)))
+    /// What the fetches with these settings share. It also sees to it that libgit2 has our transport.
+    pub(super) fn reach(&self) -> Result<Arc<Reach>, GitError> {
+        transport::register().map_err(GitError::Transport)?;
+        let path = || self.ca_file.clone().unwrap_or_default();
+        let trust = Trust::read(self.ca_file.as_deref()).map_err(|error| match error {
+            TrustError::Read(source) => GitError::SettingFile { path: path(), source },
+            TrustError::Content(message) => GitError::Authority { path: path(), message },
+        })?;
+        Ok(Arc::new(Reach { trust, proxy: Arc::clone(&self.proxy), silence: self.silence }))
     }
-}
-
-/// libgit2 has no other way to limit a silent server, nor to trust a further certificate.
-#[allow(unsafe_code)]
-fn set_process_wide(settings: &GitSettings) -> Result<(), git2::Error> {
-    let milliseconds = i32::try_from(settings.silence.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: these write plain global variables of libgit2 without a lock, so nothing else may use libgit2 at the
-    // same time. `apply` runs this once per process, and `Mirrors::open`, which alone leads to any other use of it,
-    // calls `apply` first and waits for its end.
-    unsafe {
-        git2::opts::set_server_connect_timeout_in_milliseconds(milliseconds)?;
-        git2::opts::set_server_timeout_in_milliseconds(milliseconds)?;
-        if let Some(path) = &settings.ca_file {
-            git2::opts::set_ssl_cert_file(path)?;
-        }
-    }
-    Ok(())
 }
