@@ -2,6 +2,7 @@
 //! serde-saphyr); which plain scalar means what is decided here, because the reference's rules are
 //! neither YAML 1.1 nor 1.2, and depend on whether it reads an object or a kustomization.
 
+mod breaks;
 mod emit;
 mod folded;
 mod node;

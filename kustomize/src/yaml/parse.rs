@@ -1,5 +1,6 @@
 //! Text to values: budgets, aliases, merge keys and duplicate keys. Nothing here knows Kubernetes.
 
+use super::breaks;
 use super::folded;
 use super::node::{Entry, Node, NodeKind};
 use super::scalar::{self, Dialect};
@@ -31,6 +32,7 @@ pub fn single(text: &str, dialect: Dialect, limits: &Limits) -> Result<Node, Fai
 }
 
 struct Reader<'t> {
+    text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
     dialect: Dialect,
     limits: Limits,
@@ -48,7 +50,7 @@ impl<'t> Reader<'t> {
         options.set_emit_comments(false);
         let parser = Parser::new_from_str_with_options(text, options);
         let unended = (!text.ends_with('\n')).then_some(text.len());
-        Self { parser, unended, dialect, limits: *limits, anchors: HashMap::new(), nodes: 0 }
+        Self { text, parser, unended, dialect, limits: *limits, anchors: HashMap::new(), nodes: 0 }
     }
 
     fn next(&mut self) -> Result<(Event<'t>, Span), Failure> {
@@ -82,6 +84,8 @@ impl<'t> Reader<'t> {
         let (kind, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let text = self.ended(&text, style, span);
+                let refolded = self.refolded(style, span);
+                let text = refolded.as_deref().unwrap_or(text);
                 let reread = self.reread(text, style);
                 let kind = self.scalar(reread.as_deref().unwrap_or(text), style, tag.as_deref(), at)?;
                 spelled = kind.is_spelled_otherwise(text).then(|| text.into());
@@ -130,6 +134,14 @@ impl<'t> Reader<'t> {
         match is_block && self.unended.is_some() && span.end.byte_offset() == self.unended {
             true => value.strip_suffix('\n').unwrap_or(value),
             false => value,
+        }
+    }
+
+    /// A quoted text with breaks that the parser does not know.
+    fn refolded(&self, style: ScalarStyle, span: &Span) -> Option<String> {
+        match style {
+            ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => breaks::fold(span.slice(self.text)?),
+            _ => None,
         }
     }
 

@@ -364,8 +364,7 @@ fn many_replacements_into_one_long_text_are_bounded() {
 #[test]
 fn a_text_inside_of_an_object_is_held_to_the_callers_limits() {
     let kustomization = "resources: [m.yaml]\nreplacements:\n- sourceValue: x\n  targets:\n  - select: {kind: ConfigMap}\n    fieldPaths: [data.f.k]\n";
-    let map =
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata:\n  f: |\n    k: v\n    deep: [[[[[[[[[[1]]]]]]]]]]\n";
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata:\n  f: |\n    k: v\n    deep: [[[[[[[[[[1]]]]]]]]]]\n";
     let fs = MemoryFileSystem::new().with("kustomization.yaml", kustomization).with("m.yaml", map);
     let rendered = |nesting| {
         let options = Options { limits: Limits { nesting, ..Limits::default() }, ..Options::default() };
