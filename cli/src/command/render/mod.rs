@@ -20,7 +20,11 @@ use lapdev_kustomize::{
     self as kustomize, DiskFileSystem, FileSystem, Options, Problem, Renderer, Repository, TreePath,
 };
 pub use remotes::Fetch;
-use std::{path::Path, thread};
+use std::path::Path;
+
+/// More than this many gain nothing: objects are parsed by all of them, but transformed by one. Asking how many
+/// processors there are takes longer than to render a small tree.
+const THREADS: usize = 4;
 
 /// Runs it.
 pub fn run(args: &Render) -> Result<(), Failure> {
@@ -89,7 +93,7 @@ fn options(args: &Render, target: &Target) -> Options {
         },
         managed_by_label: args.enable_managedby_label,
         keep_order: args.reorder == Reorder::None,
-        threads: thread::available_parallelism().map_or(1, usize::from),
+        threads: THREADS,
         ..Options::default()
     }
 }
