@@ -24,7 +24,7 @@ use std::path::Path;
 
 /// More than this many gain nothing: objects are parsed by all of them, but transformed by one. Asking how many
 /// processors there are takes longer than to render a small tree.
-const THREADS: usize = 4;
+const THREADS: usize = 2;
 
 /// Runs it.
 pub fn run(args: &Render) -> Result<(), Failure> {
