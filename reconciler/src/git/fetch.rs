@@ -7,7 +7,7 @@ use super::{
     GitError, Listing, RepositoryUrl,
     listing::{ByName, HEADS, Heads, pull_number, pull_ref},
     repair,
-    transport::{self, HttpError, Reach, Redirects, Session},
+    transport::{self, HttpError, Reach, Session},
 };
 use git2::{AutotagOption, Direction, FetchOptions, RemoteCallbacks, Repository};
 use lapdev_api::name::Commit;
@@ -42,7 +42,7 @@ type Credential = Option<(String, String)>;
 
 /// Runs a job to its end, in the calling thread.
 pub(super) fn run(job: &Job, credential: &Credential) -> Result<Done, GitError> {
-    let mut session = Session::new(&job.reach, Redirects::Follow, job.deadline);
+    let mut session = Session::new(&job.reach, job.deadline);
     if let Some((user, token)) = credential {
         session = session.with_token(job.url.as_str(), user, token);
     }
@@ -119,7 +119,7 @@ impl Job {
     }
 
     fn download(&self, repository: &Repository, refspecs: &[String], depth: i32) -> Result<(), GitError> {
-        let session = Arc::new(Session::new(&self.reach, Redirects::SameOrigin, self.deadline));
+        let session = Arc::new(Session::new(&self.reach, self.deadline));
         let aborted = Cell::new(None);
         let mut options = FetchOptions::new();
         options.remote_callbacks(callbacks(self, &aborted)).depth(depth);
@@ -139,7 +139,7 @@ impl Job {
                 GitError::Deadline { url, after: self.after }
             }
             (None, Some(HttpError::Silent(after))) => GitError::Deadline { url, after },
-            (None, Some(HttpError::Unauthorized(_))) => GitError::Unauthorized { url },
+            (None, Some(HttpError::Unauthorized)) => GitError::Unauthorized { url },
             (None, Some(HttpError::Untrusted(source))) => GitError::Untrusted { url, source },
             (None, Some(failure)) => GitError::Remote { url, source: failure.into() },
             (None, None) => GitError::Remote { url, source: source.into() },

@@ -44,7 +44,8 @@ impl Default for GitSettings {
     }
 }
 
-/// The token for every repository whose address begins with a prefix. It is sent nowhere else.
+/// The token for every repository whose address begins with a prefix. It is sent to no other server, wherever that one
+/// leads on to.
 #[derive(Debug, Clone)]
 pub struct Credential {
     /// Such as `https://github.com/acme/`. A prefix ends at a `/`, or is the whole address.

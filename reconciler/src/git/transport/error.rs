@@ -14,8 +14,8 @@ type Source = Box<dyn Error + Send + Sync>;
 pub(in super::super) enum HttpError {
     #[error("its address is none that HTTP knows")]
     Address,
-    #[error("it answered {0}")]
-    Unauthorized(StatusCode),
+    #[error("it answered 401 Unauthorized")]
+    Unauthorized,
     #[error("it was silent for {} s", .0.as_secs_f32())]
     Silent(Duration),
     #[error("the time for this fetch is over")]
@@ -46,7 +46,7 @@ pub(in super::super) enum HttpError {
 
 impl HttpError {
     pub fn of_request(error: hyper_util::client::legacy::Error) -> Self {
-        match find::<rustls::Error>(&error) {
+        match untrusted(&error) {
             Some(untrusted) => Self::Untrusted(untrusted.clone()),
             None if error.is_connect() => Self::Unreachable(error.into()),
             None => Self::Broken(error.into()),
@@ -54,7 +54,7 @@ impl HttpError {
     }
 
     pub fn of_answer(error: hyper::Error) -> Self {
-        match find::<rustls::Error>(&error) {
+        match untrusted(&error) {
             Some(untrusted) => Self::Untrusted(untrusted.clone()),
             None => Self::Broken(error.into()),
         }
@@ -69,6 +69,11 @@ impl HttpError {
     pub fn redirect(to: &Url, why: &'static str) -> Self {
         Self::Redirect { to: to[..Position::AfterPath].chars().take(SHOWN).collect(), why }
     }
+}
+
+/// A certificate that was refused. What else TLS finds wrong is a broken connection.
+fn untrusted<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    find::<rustls::Error>(error).filter(|error| matches!(error, rustls::Error::InvalidCertificate(_)))
 }
 
 /// The first error of a type in a chain. An `io::Error` hides what it wraps from the chain.

@@ -8,7 +8,7 @@
 
 use super::{
     HttpError, Session,
-    request::{Ask, follow, location, repository},
+    request::{Ask, follow, is_same_server, location, repository},
     route::Route,
     watch::{Activity, Watching},
 };
@@ -26,7 +26,7 @@ use hyper_util::{
 use std::{
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
@@ -34,10 +34,14 @@ use url::Url;
 /// So often a server may lead on.
 pub(super) const MAX_REDIRECTS: usize = 5;
 
+/// A connection that was not used for longer may have been closed by its server, which nobody noticed: between two
+/// requests nothing runs.
+const IDLE: Duration = Duration::from_secs(2);
+
 pub(super) struct Exchange {
-    // Before the runtime, so that it goes first.
     client: Client<HttpsConnector<Route>, Full<Bytes>>,
-    runtime: Runtime,
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
     activity: Activity,
     session: Arc<Session>,
     known: Mutex<Known>,
@@ -63,8 +67,9 @@ impl Exchange {
         tcp.set_connect_timeout(Some(session.reach.silence));
         let tcp = Watching { tcp, activity: activity.clone(), to_proxy: false };
         let route = Route { tcp, proxy: Arc::clone(&session.reach.proxy), tls: Arc::clone(&tls) };
-        let client = Client::builder(TokioExecutor::new()).build(HttpsConnector::from((route, tls)));
-        Ok(Arc::new(Self { client, runtime, activity, session, known: Mutex::default() }))
+        let client =
+            Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(HttpsConnector::from((route, tls)));
+        Ok(Arc::new(Self { client, runtime: Some(runtime), activity, session, known: Mutex::default() }))
     }
 
     /// The listing of a repository's refs. Where it was found is where later requests go.
@@ -77,7 +82,7 @@ impl Exchange {
                 self.known().repository = Some(url);
                 return Ok(response.into_body());
             };
-            url = follow(&url, &location, self.session.redirects)?;
+            url = follow(&url, &location)?;
         }
         Err(HttpError::Redirects(MAX_REDIRECTS))
     }
@@ -102,7 +107,7 @@ impl Exchange {
     /// The token is sent only when asked for, since a server may refuse a bad one where it needs none.
     fn ask(&self, ask: Ask, repository: &Url, body: &Bytes) -> Result<Response<Incoming>, HttpError> {
         let url = ask.url(repository);
-        let token = self.session.token.as_ref().filter(|token| token.origin == url.origin());
+        let token = self.session.token.as_ref().filter(|token| is_same_server(&token.server, &url));
         let authorized = self.known().authorized;
         let request = |with_token: bool| {
             let mut request = ask.request(&url, body.clone())?;
@@ -135,7 +140,8 @@ impl Exchange {
     pub fn wait<T>(&self, what: impl Future<Output = T>) -> Result<T, HttpError> {
         let (deadline, silence) = (self.session.deadline, self.session.reach.silence);
         self.activity.note();
-        self.runtime.block_on(async {
+        let runtime = self.runtime.as_ref().ok_or(HttpError::Over)?;
+        runtime.block_on(async {
             let mut what = pin!(what);
             loop {
                 let now = Instant::now();
@@ -157,5 +163,14 @@ impl Exchange {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Exchange {
+    /// Ends the connections, but does not wait for a look-up of a name that has no deadline of its own.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }

@@ -34,7 +34,7 @@ use std::{
     time::{Duration, Instant},
 };
 use stream::Stream;
-use url::{Origin, Url};
+use url::Url;
 
 /// How servers are reached, the same for every fetch.
 #[derive(Debug)]
@@ -45,18 +45,9 @@ pub(super) struct Reach {
     pub silence: Duration,
 }
 
-/// Whom to follow from the first request on to another address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Redirects {
-    /// To anywhere, but never from TLS to plain text.
-    Follow,
-    /// To another path of the same server.
-    SameOrigin,
-}
-
 /// A token, and the only server that may see it.
 struct Token {
-    origin: Origin,
+    server: Url,
     header: HeaderValue,
 }
 
@@ -64,22 +55,21 @@ struct Token {
 pub(super) struct Session {
     reach: Arc<Reach>,
     token: Option<Token>,
-    redirects: Redirects,
     deadline: Instant,
     failure: Mutex<Option<HttpError>>,
 }
 
 impl Session {
-    pub fn new(reach: &Arc<Reach>, redirects: Redirects, deadline: Instant) -> Self {
-        Self { reach: Arc::clone(reach), token: None, redirects, deadline, failure: Mutex::default() }
+    pub fn new(reach: &Arc<Reach>, deadline: Instant) -> Self {
+        Self { reach: Arc::clone(reach), token: None, deadline, failure: Mutex::default() }
     }
 
     /// With a user name and token for the server of this address, once it asks for them.
     pub fn with_token(self, url: &str, user: &str, token: &str) -> Self {
         let text = format!("Basic {}", BASE64.encode(format!("{user}:{token}").as_bytes()));
-        let token = Url::parse(url).ok().zip(HeaderValue::try_from(text).ok()).map(|(url, mut header)| {
+        let token = Url::parse(url).ok().zip(HeaderValue::try_from(text).ok()).map(|(server, mut header)| {
             header.set_sensitive(true);
-            Token { origin: url.origin(), header }
+            Token { server, header }
         });
         Self { token, ..self }
     }

@@ -1,6 +1,6 @@
 //! What is asked of a git server, and which answer is git's: addresses, headers, redirects. Without I/O.
 
-use super::{HttpError, Redirects};
+use super::HttpError;
 use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
@@ -68,7 +68,7 @@ impl Ask {
     pub fn check<B>(self, response: &Response<B>) -> Result<(), HttpError> {
         match response.status() {
             StatusCode::OK => {}
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return Err(HttpError::Unauthorized(status)),
+            StatusCode::UNAUTHORIZED => return Err(HttpError::Unauthorized),
             status => return Err(HttpError::Status(status)),
         }
         let wanted = self.answer_type();
@@ -110,7 +110,9 @@ fn location_of(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The repository that a redirect of the first request leads to.
-pub(super) fn follow(from: &Url, location: &str, redirects: Redirects) -> Result<Url, HttpError> {
+///
+/// Never another server's: its listing would be taken for what is known of this one's branches.
+pub(super) fn follow(from: &Url, location: &str) -> Result<Url, HttpError> {
     let asked = Ask::Refs.url(from);
     let to = bare(asked.join(location).map_err(|_| HttpError::Address)?);
     let refuse = |why| Err(HttpError::redirect(&to, why));
@@ -118,7 +120,7 @@ pub(super) fn follow(from: &Url, location: &str, redirects: Redirects) -> Result
         ("http" | "https", "https") | ("http", "http") => {}
         _ => return refuse("which TLS does not protect as it does this server"),
     }
-    if redirects == Redirects::SameOrigin && to.origin() != from.origin() {
+    if !is_same_server(from, &to) {
         return refuse("another server, which is not followed; use its own address");
     }
     match to.path().strip_suffix(REFS).map(str::to_owned) {
@@ -130,6 +132,13 @@ pub(super) fn follow(from: &Url, location: &str, redirects: Redirects) -> Result
         }
         None => refuse("which is no repository; does it want you to sign in?"),
     }
+}
+
+/// Whether both addresses are the same server's. A host that leads from plain text on to TLS is one.
+pub(super) fn is_same_server(one: &Url, other: &Url) -> bool {
+    let schemes = (one.scheme(), other.scheme());
+    let is_upgrade = schemes == ("http", "https") && one.host() == other.host();
+    one.origin() == other.origin() || (is_upgrade && one.port().is_none() && other.port().is_none())
 }
 
 fn text(value: Option<&HeaderValue>) -> String {

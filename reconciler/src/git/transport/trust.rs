@@ -45,18 +45,33 @@ impl Trust {
 
     /// With the system's authorities, which are read at the first fetch: a start that fetches nothing pays nothing.
     pub fn config(&self) -> Arc<ClientConfig> {
-        Arc::clone(self.config.get_or_init(|| {
-            let mut roots = self.own.clone();
-            // One that cannot be read is not ours to report; a server that needs it is not trusted, and says so.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .expect("aws-lc-rs has the versions that rustls asks for by default")
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            Arc::new(config)
-        }))
+        if let Some(config) = self.config.get() {
+            return Arc::clone(config);
+        }
+        let (roots, is_complete) = self.roots();
+        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("aws-lc-rs has the versions that rustls asks for by default")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let config = Arc::new(config);
+        match is_complete {
+            true => Arc::clone(self.config.get_or_init(|| config)),
+            false => config,
+        }
+    }
+
+    /// The operator's and the system's authorities, and whether the system's could be read: if not, the next fetch looks
+    /// again.
+    fn roots(&self) -> (RootCertStore, bool) {
+        let system = rustls_native_certs::load_native_certs();
+        for error in &system.errors {
+            tracing::warn!(%error, "a certificate authority of the system cannot be read");
+        }
+        let mut roots = self.own.clone();
+        roots.add_parsable_certificates(system.certs);
+        (roots, system.errors.is_empty())
     }
 }
 

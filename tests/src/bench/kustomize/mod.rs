@@ -28,7 +28,7 @@ struct Tree {
 
 impl Tree {
     /// Over in milliseconds, so that what the other program left in the caches would be most of what is measured: each
-    /// run that counts follows one of the same program that does not, as hyperfine's warm-up does.
+    /// run that counts follows one of the same program that does not.
     fn is_quick(&self) -> bool {
         self.rounds > 1
     }

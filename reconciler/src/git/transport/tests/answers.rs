@@ -1,7 +1,7 @@
 //! Answers in every form that HTTP has, slow ones, broken ones, and refusals.
 
 use super::{
-    super::{HttpError, Redirects, Session, exchange::Exchange, stream::Stream},
+    super::{HttpError, Session, exchange::Exchange, stream::Stream},
     *,
 };
 use crate::git::fetch;
@@ -102,7 +102,8 @@ async fn what_is_not_gits_is_named() {
         respond(&stream, "403 Forbidden", "Content-Length: 0\r\n", b"")
     });
     let error = fetch(settings(), &url(&server)).await.expect_err("forbidden");
-    assert!(matches!(error, GitError::Unauthorized { .. }), "{error:?}");
+    let text = error_chain(&error);
+    assert!(matches!(error, GitError::Remote { .. }) && text.contains("403 Forbidden"), "a limit, perhaps: {text}");
     let nobody = fetch(settings(), "http://127.0.0.1:1/repo.git").await.expect_err("nobody listens");
     assert!(error_chain(&nobody).contains("refused"), "{}", error_chain(&nobody));
 }
@@ -230,7 +231,7 @@ fn a_listing_without_an_end_is_not_read_for_ever() {
         }
     });
     let reach = settings().reach().expect("the settings are legal");
-    let session = Arc::new(Session::new(&reach, Redirects::Follow, Instant::now() + LONG));
+    let session = Arc::new(Session::new(&reach, Instant::now() + LONG));
     let exchange = Exchange::new(Arc::clone(&session)).expect("a runtime");
     let mut listing = Stream::listing(&exchange, &url(&server));
     let read = std::io::copy(&mut listing, &mut std::io::sink());

@@ -1,10 +1,7 @@
 //! Servers that lead on to others.
 
-use super::{super::Redirects, super::request, *};
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
-};
+use super::{super::request, *};
+use std::sync::{Mutex, atomic::Ordering};
 use url::Url;
 
 fn lead(stream: &TcpStream, to: &str) -> Option<()> {
@@ -12,34 +9,36 @@ fn lead(stream: &TcpStream, to: &str) -> Option<()> {
 }
 
 #[tokio::test]
-async fn a_redirect_is_followed_and_the_token_stays_with_the_server_that_it_is_for() {
+async fn a_repository_that_moved_on_its_server_is_followed_with_the_token() {
     let repository = Repository::new();
-    let (root, told, asks) = (repository.root(), Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let (tells, wants) = (told.clone(), asks.clone());
-    let other = Server::start(move |stream| {
+    let (root, paths) = (repository.root(), Arc::new(Mutex::new(Vec::new())));
+    let seen = paths.clone();
+    let server = Server::start(move |stream| {
         let request = Request::read(&stream)?;
-        tells.fetch_or(request.header("authorization").is_some(), Ordering::SeqCst);
-        match wants.load(Ordering::SeqCst) {
-            true => respond(&stream, "401 Unauthorized", ASKS, b""),
-            false => serve(&request, &stream, &root),
+        seen.lock().expect("no panic").push(request.target.clone());
+        match request.header("authorization") {
+            Some(GOOD) if request.target.starts_with("/old.git") => lead(&stream, REFS),
+            Some(GOOD) => serve(&request, &stream, &root),
+            _ => respond(&stream, "401 Unauthorized", ASKS, b""),
         }
     });
-    let to = format!("http://{}{REFS}", other.address);
-    let first = Server::start(move |stream| match Request::read(&stream)?.header("authorization") {
-        Some(GOOD) => lead(&stream, &to),
-        _ => respond(&stream, "401 Unauthorized", ASKS, b""),
-    });
-    let (_folder, settings) = with_token(&format!("http://{}/", first.address));
-
-    let listing = fetch(settings.clone(), &url(&first)).await.expect("it is followed");
+    let (_folder, settings) = with_token(&format!("http://{}/", server.address));
+    let listing = fetch(settings, &format!("http://{}/old.git", server.address)).await.expect("it is followed");
     assert!(has_main(&listing), "{listing:?}");
-    let asked = |server: &Server| server.connections.load(Ordering::SeqCst);
-    assert_eq!((asked(&first), asked(&other)), (2, 2), "the pack comes from where the listing was found");
+    let paths = paths.lock().expect("no panic").clone();
+    assert_eq!(paths.last().map(String::as_str), Some("/repo.git/git-upload-pack"), "{paths:?}");
+}
 
-    asks.store(true, Ordering::SeqCst);
-    let error = fetch(settings, &url(&first)).await.expect_err("the other one wants a token of its own");
-    assert!(matches!(error, GitError::Unauthorized { .. }), "{error:?}");
-    assert!(!told.load(Ordering::SeqCst), "the token was carried to another server");
+/// What another server lists would be taken for what there is, and branches that it lacks for ended ones.
+#[tokio::test]
+async fn another_server_is_neither_asked_nor_believed() {
+    let other = Server::start(|_| None);
+    let to = format!("http://{}{REFS}", other.address);
+    let server = Server::start(move |stream| Request::read(&stream).and_then(|_| lead(&stream, &to)));
+    let (_folder, settings) = with_token(&format!("http://{}/", server.address));
+    let error = fetch(settings, &url(&server)).await.expect_err("it is refused");
+    assert!(error_chain(&error).contains("another server, which is not followed"), "{error:?}");
+    assert_eq!(other.connections.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -88,11 +87,10 @@ async fn only_the_first_request_may_be_led_elsewhere() {
 
 #[test]
 fn where_a_redirect_leads_is_a_repository_or_nowhere() {
-    let follow = |from: &str, location: &str, redirects| {
+    let to = |from: &str, location: &str| {
         let from = Url::parse(from).expect("an address");
-        request::follow(&from, location, redirects).map(String::from).map_err(|error| error.to_string())
+        request::follow(&from, location).map(String::from).map_err(|error| error.to_string())
     };
-    let to = |from, location| follow(from, location, Redirects::Follow);
     let here = "https://a.example/x/old";
     for location in [
         "/x/new.git/info/refs?service=git-upload-pack",
@@ -102,14 +100,23 @@ fn where_a_redirect_leads_is_a_repository_or_nowhere() {
         "https://a.example:443/x/new.git/info/refs?service=git-upload-pack#x",
         "https://me:secret@a.example/x/new.git/info/refs",
     ] {
-        let same = follow(here, location, Redirects::SameOrigin);
-        assert_eq!(same.as_deref(), Ok("https://a.example/x/new.git"), "{location}");
+        assert_eq!(to(here, location).as_deref(), Ok("https://a.example/x/new.git"), "{location}");
     }
-    let other = "https://b.example/y/info/refs";
-    assert_eq!(to(here, other).as_deref(), Ok("https://b.example/y"));
-    assert_eq!(to("http://a.example/x", other).as_deref(), Ok("https://b.example/y"));
-    for elsewhere in [other, "https://a.example:8443/y/info/refs", "http://a.example/y/info/refs"] {
-        assert!(follow(here, elsewhere, Redirects::SameOrigin).is_err(), "{elsewhere}");
+    let plain = "http://a.example/x/old";
+    assert_eq!(
+        to(plain, "https://a.example/y/info/refs").as_deref(),
+        Ok("https://a.example/y"),
+        "the same host by TLS"
+    );
+    for (from, elsewhere) in [
+        (here, "https://b.example/y/info/refs"),
+        (here, "https://a.example:8443/y/info/refs"),
+        (plain, "https://b.example/y/info/refs"),
+        (plain, "https://a.example:8443/y/info/refs"),
+        ("http://a.example:8080/x", "https://a.example/y/info/refs"),
+    ] {
+        let error = to(from, elsewhere).expect_err(elsewhere);
+        assert!(error.contains("another server"), "{error}");
     }
     for (location, why) in [
         ("/sign_in?token=secret", "https://a.example/sign_in, which is no repository"),
