@@ -48,7 +48,7 @@ impl Report {
         let (theirs, ours) = (memory(&pairs.reference), memory(&pairs.ours));
         let _ = writeln!(
             self.rows,
-            "| `{tree}` | {objects} | {} | {} | {faster:.0} (≥ {least:.0}) | {less:.0} | {theirs:.0} → {ours:.0} MiB |",
+            "| `{tree}` | {objects} | {} | {} | {faster:.1} (≥ {least:.0}) | {less:.1} | {theirs:.0} → {ours:.0} MiB |",
             time(seconds(&pairs.reference)),
             time(seconds(&pairs.ours)),
         );
