@@ -110,7 +110,7 @@ fn published(before: &State, records: &[EnvironmentRecord]) -> Option<State> {
         let revived = was > LifeKind::Live && is < was;
         let same = known.generation == next.generation && known.generation.0 > 0 && was <= LifeKind::Live;
         let reused = match is {
-            LifeKind::Queued | LifeKind::Live => next.digest.is_some() && next.digest != known.digest,
+            LifeKind::Queued | LifeKind::Live => next.digest != known.digest,
             LifeKind::Closing => known.digest.is_some(),
             LifeKind::Closed => false,
         };

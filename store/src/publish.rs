@@ -149,7 +149,8 @@ fn fence(known: &EnvironmentRecord, next: &EnvironmentRecord) -> Result<(), Publ
 fn says_otherwise(known: &EnvironmentRecord, next: &EnvironmentRecord) -> bool {
     let assigned = known.generation > Generation::default() && stage(&known.life) == 0;
     match next.life {
-        Life::Live | Life::Queued { .. } => assigned && next.digest.is_some() && next.digest != known.digest,
+        // Without a bundle it would be told nothing now, but could be told to end next, and that in the same generation.
+        Life::Live | Life::Queued { .. } => assigned && next.digest != known.digest,
         Life::Closing { .. } => assigned && known.digest.is_some(),
         Life::Closed { .. } => false,
     }
@@ -195,6 +196,7 @@ mod tests {
             (live(1, 4, one.0), "generation 4 is older than the published 5"),
             (live(1, 5, two.0), "generation 5 is published already"),
             (closing(1, 5), "generation 5 is published already"),
+            (EnvironmentRecord { digest: None, ..live(1, 5, one.0) }, "generation 5 is published already"),
             (record(2, 9), "has ended"),
             (elsewhere, "cannot move to other"),
             (live(1, 6, bundle(3).0), "neither stored nor part"),
