@@ -24,22 +24,17 @@ struct Tree {
     faster: f64,
     /// How many times as many rounds it gets, because it is quick.
     rounds: usize,
-}
-
-impl Tree {
-    /// Over in milliseconds, so that what the other program left in the caches would be most of what is measured: each
-    /// run that counts follows one of the same program that does not.
-    fn is_quick(&self) -> bool {
-        self.rounds > 1
-    }
+    /// How many runs of one program follow each other in a round. What takes a few milliseconds would else be measured by
+    /// what the other program left in the caches: before such a series one run does not count, as hyperfine's warm-up.
+    series: usize,
 }
 
 /// The trees that both render.
 const TREES: [Tree; 4] = [
-    Tree { path: "p01-tiny", objects: 2, faster: 5.0, rounds: 7 },
-    Tree { path: "p03-overlay/overlay", objects: 300, faster: 20.0, rounds: 3 },
-    Tree { path: "p05-base1000-files/overlay", objects: 1000, faster: 50.0, rounds: 1 },
-    Tree { path: "p04-50-overlays/aggregate10", objects: 3000, faster: 100.0, rounds: 1 },
+    Tree { path: "p01-tiny", objects: 2, faster: 5.0, rounds: 3, series: 10 },
+    Tree { path: "p03-overlay/overlay", objects: 300, faster: 20.0, rounds: 3, series: 1 },
+    Tree { path: "p05-base1000-files/overlay", objects: 1000, faster: 50.0, rounds: 1, series: 1 },
+    Tree { path: "p04-50-overlays/aggregate10", objects: 3000, faster: 100.0, rounds: 1, series: 1 },
 ];
 /// The trees between which growth is measured, with their objects: four and fifty overlays of one base.
 const SMALL: (&str, usize) = ("p04-50-overlays/aggregate4", 1200);
@@ -50,7 +45,7 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// How long to measure.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Length {
-    /// Rounds over the largest trees; small ones get up to seven times as many, and medians are over these.
+    /// Rounds over the largest trees; small ones get three times as many, and medians are over these.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds after which the reference is stopped in the largest tree, which takes it minutes.
@@ -119,16 +114,16 @@ impl Bench {
     fn pairs(&self, tree: &Tree, rounds: usize) -> Result<Pairs, Error> {
         let (folder, theirs, ours) = (self.folder(tree.path), self.output("reference"), self.output("ours"));
         self.ours.run(&folder, &ours, PATIENCE)?;
-        let counted = |program: &Renderer, output: &Path| {
-            if tree.is_quick() {
+        let series = |program: &Renderer, output: &Path| -> Result<Vec<Run>, Error> {
+            if tree.series > 1 {
                 program.run(&folder, output, PATIENCE)?;
             }
-            program.run(&folder, output, PATIENCE)
+            (0..tree.series).map(|_| program.run(&folder, output, PATIENCE)).collect()
         };
         let mut pairs = Pairs::default();
         for _ in 0..rounds {
-            pairs.reference.push(counted(&self.reference, &theirs)?);
-            pairs.ours.push(counted(&self.ours, &ours)?);
+            pairs.reference.extend(series(&self.reference, &theirs)?);
+            pairs.ours.extend(series(&self.ours, &ours)?);
             if fs::read(&theirs)? != fs::read(&ours)? {
                 return Err(format!("{}: the output is not the reference's", tree.path).into());
             }

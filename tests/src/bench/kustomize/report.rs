@@ -36,7 +36,7 @@ impl Report {
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let _ = writeln!(
             self.rows,
-            "{cores} cores; medians of {rounds} rounds (×7 over p01, ×3 over p03), in turns; whole processes\n\n\
+            "{cores} cores; medians of {rounds} rounds (×3 over p01, in series of 10, and over p03), in turns; whole processes\n\n\
              | tree | objects | kustomize | lapdev | times faster (bound) | less processor time | peak memory |\n\
              |---|---|---|---|---|---|---|"
         );
