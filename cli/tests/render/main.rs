@@ -291,3 +291,20 @@ fn executable(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("made executable");
 }
+
+#[test]
+fn many_objects_are_printed_as_they_are_written_to_a_file() {
+    let place = Place::new();
+    let names: Vec<String> = (0..150).map(|number| format!("m-{number:03}")).collect();
+    let listed: String = names.iter().map(|name| format!("- {name}.yaml\n")).collect();
+    place.write("many/kustomization.yaml", &format!("resources:\n{listed}"));
+    for name in &names {
+        place.write(&format!("many/{name}.yaml"), &MAP.replace("name: m", &format!("name: {name}")));
+    }
+    let (code, printed, errors) = place.render(&["many"]);
+    assert_eq!(code, 0, "{errors}");
+    assert_eq!(place.render(&["many", "-o", "all.yaml"]).0, 0);
+    assert_eq!(printed, fs::read_to_string(place.path("all.yaml")).expect("written"));
+    let found: Vec<&str> = printed.lines().filter_map(|line| line.strip_prefix("  name: ")).collect();
+    assert_eq!(found, names);
+}

@@ -22,8 +22,8 @@ use lapdev_kustomize::{
 pub use remotes::Fetch;
 use std::path::Path;
 
-/// More than this many gain nothing: objects are parsed by all of them, but transformed by one. Asking how many
-/// processors there are takes longer than to render a small tree.
+/// A second one takes half of the parsing; the rest is one thread's, so that more would win little. Not as many as there
+/// are processors: asking for that reads files, which a small tree would notice.
 const THREADS: usize = 2;
 
 /// Runs it.

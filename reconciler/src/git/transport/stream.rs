@@ -10,8 +10,9 @@ use std::{
 
 /// What one step of a negotiation may ask. A wanted ref takes some 50 bytes of it.
 const MAX_REQUEST: usize = 32 << 20;
-/// libgit2 keeps a listing in memory; four million refs fit into it. How large a pack may be is the fetch's to say.
-const MAX_LISTING: u64 = 256 << 20;
+/// libgit2 keeps a listing in memory, several times its size, and several fetches run at once; a million refs fit into
+/// it. How large a pack may be is the fetch's to say.
+const MAX_LISTING: u64 = 64 << 20;
 
 pub(super) struct Stream {
     exchange: Arc<Exchange>,

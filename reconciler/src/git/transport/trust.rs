@@ -48,7 +48,7 @@ impl Trust {
         if let Some(config) = self.config.get() {
             return Arc::clone(config);
         }
-        let (roots, is_complete) = self.roots();
+        let (roots, is_there) = self.roots();
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("aws-lc-rs has the versions that rustls asks for by default")
@@ -56,22 +56,23 @@ impl Trust {
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let config = Arc::new(config);
-        match is_complete {
+        match is_there {
             true => Arc::clone(self.config.get_or_init(|| config)),
             false => config,
         }
     }
 
-    /// The operator's and the system's authorities, and whether the system's could be read: if not, the next fetch looks
-    /// again.
+    /// The operator's and the system's authorities, and whether any of the system's could be read: if none, the next
+    /// fetch looks again. A single file that is broken for ever is told once.
     fn roots(&self) -> (RootCertStore, bool) {
         let system = rustls_native_certs::load_native_certs();
         for error in &system.errors {
             tracing::warn!(%error, "a certificate authority of the system cannot be read");
         }
+        let is_there = system.errors.is_empty() || !system.certs.is_empty();
         let mut roots = self.own.clone();
         roots.add_parsable_certificates(system.certs);
-        (roots, system.errors.is_empty())
+        (roots, is_there)
     }
 }
 

@@ -235,6 +235,6 @@ fn a_listing_without_an_end_is_not_read_for_ever() {
     let exchange = Exchange::new(Arc::clone(&session)).expect("a runtime");
     let mut listing = Stream::listing(&exchange, &url(&server));
     let read = std::io::copy(&mut listing, &mut std::io::sink());
-    assert!(read.is_err_and(|error| error.to_string() == "it lists refs in more than 268435456 bytes"));
+    assert!(read.is_err_and(|error| error.to_string() == "it lists refs in more than 67108864 bytes"));
     assert!(matches!(session.failure(), Some(HttpError::Listing(_))));
 }
