@@ -16,8 +16,11 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What to do.
+/// What to do. Each command's flags are made when it is the one that runs, since starting is most of what a small
+/// `lapdev render` takes. A doc comment on what is flattened into a command would then be taken for the command's own
+/// description, so those have plain comments.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Run the control plane
     Serve {
@@ -86,7 +89,7 @@ pub enum Command {
     },
 }
 
-/// `lapdev render`.
+// `lapdev render`.
 #[derive(Debug, Args)]
 pub struct Render {
     /// A folder with a kustomization file, or the address of a git repository with one:
@@ -113,7 +116,7 @@ pub struct Render {
     pub functions: Functions,
 }
 
-/// Charts in kustomizations.
+// Charts in kustomizations.
 #[derive(Debug, Args)]
 pub struct Helm {
     /// Render helmCharts with the helm that is installed
@@ -133,7 +136,7 @@ pub struct Helm {
     pub helm_debug: bool,
 }
 
-/// Flags of the reference for what is not run here. They are known, so that it can be said.
+// Flags of the reference for what is not run here. They are known, so that it can be said.
 #[derive(Debug, Args)]
 pub struct Functions {
     /// An environment variable for functions: changes nothing here
@@ -179,7 +182,7 @@ pub enum LoadRestrictor {
     None,
 }
 
-/// `lapdev get`.
+// `lapdev get`.
 #[derive(Debug, Subcommand)]
 pub enum Get {
     /// Every environment
@@ -196,7 +199,7 @@ pub enum Get {
     Clusters(List),
 }
 
-/// What every listing takes.
+// What every listing takes.
 #[derive(Debug, Args)]
 pub struct List {
     /// How to print
@@ -207,7 +210,7 @@ pub struct List {
     pub server: ServerArgs,
 }
 
-/// `lapdev token`.
+// `lapdev token`.
 #[derive(Debug, Subcommand)]
 pub enum Token {
     /// Make one and print it: it is shown only now
@@ -245,7 +248,7 @@ pub enum Token {
     },
 }
 
-/// Which control plane, and as whom.
+// Which control plane, and as whom.
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
     /// Its address

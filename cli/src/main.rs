@@ -19,10 +19,7 @@ use std::{process::ExitCode, time::Duration};
 const THREADS_PATIENCE: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    // One TLS provider for every part; installing it can only fail when it already is.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match run(cli.command) {
+    match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -32,21 +29,29 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Validate { dir, path, output } => validate::run(&dir, path.as_deref(), output),
         Command::Render(render) => render::run(&render),
-        Command::Serve { config } => block_on(serve::run(&config)),
-        Command::Get { what } => block_on(get::run(what)),
-        Command::Explain { name, server } => block_on(explain::run(&name, &server)),
+        Command::Serve { config } => block_on(|| serve::run(&config)),
+        Command::Get { what } => block_on(|| get::run(what)),
+        Command::Explain { name, server } => block_on(|| explain::run(&name, &server)),
         Command::Trace { name, service, path, output, server } => {
-            block_on(trace::run(&name, TraceAsked { service, path }, output, &server))
+            block_on(|| trace::run(&name, TraceAsked { service, path }, output, &server))
         }
-        Command::Audit { output, server } => block_on(audit::run(output, &server)),
-        Command::Token { what } => block_on(token::run(what)),
+        Command::Audit { output, server } => block_on(|| audit::run(output, &server)),
+        Command::Token { what } => block_on(|| token::run(what)),
     }
 }
 
-/// A thread that cannot be stopped, such as a fetch from a server that hangs, is not waited for.
-fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+/// Runs what talks to others. A thread that cannot be stopped, such as a fetch from a server that hangs, is not waited
+/// for. The future is made in here, and never in the caller: these are large, and each start of `lapdev render` would
+/// have the room for all of them on its stack.
+#[inline(never)]
+fn block_on<F>(command: impl FnOnce() -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    // One TLS provider for every part; installing it can only fail when it already is.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::not_fine)?;
-    let outcome = runtime.block_on(command);
+    let outcome = runtime.block_on(command());
     runtime.shutdown_timeout(THREADS_PATIENCE);
     outcome
 }

@@ -126,6 +126,22 @@ fn each_way_to_fail_has_its_exit_code_and_says_what_to_do() {
 }
 
 #[test]
+fn each_commands_own_help_begins_as_the_list_of_commands_describes_it() {
+    let help = |arguments: &[&str]| {
+        let (code, stdout, stderr) = ran(lapdev(arguments));
+        assert_eq!((code, stderr.as_str()), (0, ""), "{arguments:?}");
+        stdout
+    };
+    let list = help(&["-h"]);
+    let (_, list) = list.split_once("Commands:\n").expect("a list of commands");
+    let listed: Vec<_> = list.lines().map_while(|line| line.trim().split_once(' ')).collect();
+    assert_eq!(listed.len(), 9, "{list}");
+    for (command, description) in listed.into_iter().filter(|(command, _)| *command != "help") {
+        assert_eq!(help(&[command, "--help"]).lines().next(), Some(description.trim()), "{command}");
+    }
+}
+
+#[test]
 fn a_reader_that_has_enough_is_no_failure() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("kustomization.yaml"), "resources: [a.yaml]\n").expect("written");

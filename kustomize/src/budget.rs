@@ -10,8 +10,6 @@ pub const MAX_DEPTH: usize = 512;
 /// Steps that a path may have; each can make a level.
 pub const MAX_STEPS: usize = 128;
 
-/// What a compiled regular expression may take: twenty characters can ask for megabytes.
-pub const MAX_EXPRESSION_BYTES: usize = 1 << 18;
 /// Objects that may be looked at for the price of one value.
 const LOOKS: usize = 16;
 

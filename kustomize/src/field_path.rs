@@ -1,8 +1,9 @@
 //! Paths into an object as replacements write them: `spec.containers.[name=web].args.0`.
 
-use crate::budget::{MAX_EXPRESSION_BYTES, MAX_STEPS};
+use crate::budget::MAX_STEPS;
+use crate::expression;
 use crate::yaml::{self, Dialect};
-use regex::{Regex, RegexBuilder};
+use regex_lite::Regex;
 use serde_json::{Map, Value};
 use std::cell::OnceCell;
 
@@ -16,7 +17,7 @@ enum Step {
         field: String,
         value: String,
         /// The value as an expression, from its first use on.
-        pattern: OnceCell<Option<Regex>>,
+        pattern: OnceCell<Result<Regex, regex_lite::Error>>,
     },
     Every,
     Last,
@@ -139,8 +140,9 @@ fn walk(
         Step::Every => list(value)?.iter_mut().try_fold(0, |count, item| Ok(count + walk(item, rest, create, set)?)),
         Step::Element { field, value: wanted, pattern } => {
             let items = list(value)?;
-            let pattern = pattern.get_or_init(|| expression(wanted));
-            let pattern = pattern.as_ref().ok_or_else(|| format!("`{wanted}` is not a valid regular expression"))?;
+            // The reference takes the value for an expression that may match anywhere in the text.
+            let pattern = pattern.get_or_init(|| expression::compile(wanted)).as_ref();
+            let pattern = pattern.map_err(|why| format!("`{wanted}` is not a valid regular expression: {why}"))?;
             let count = elements(items, field, pattern, rest, create, set)?;
             if count > 0 || create.is_none() {
                 return Ok(count);
@@ -149,11 +151,6 @@ fn walk(
             elements(items, field, pattern, rest, create, set)
         }
     }
-}
-
-/// The reference takes the value for an expression that may match anywhere in the text.
-fn expression(value: &str) -> Option<Regex> {
-    RegexBuilder::new(value).size_limit(MAX_EXPRESSION_BYTES).build().ok()
 }
 
 fn elements(

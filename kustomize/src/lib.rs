@@ -40,6 +40,7 @@ mod bases;
 mod budget;
 mod build;
 mod error;
+mod expression;
 mod field_path;
 mod field_spec;
 mod fields;

@@ -8,8 +8,8 @@ use crate::path::TreePath;
 use crate::remote::Remote;
 use crate::resource::{self, Resource};
 use crate::source::Source;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::{iter, thread};
 
 /// The most entries that are read ahead of their turn, and the bytes of text after which no more are.
 const ENTRIES: usize = 256;
@@ -35,31 +35,53 @@ pub fn objects(source: Source<'_>, directory: &TreePath, entries: &[Text]) -> Ve
     if source.options.threads < 2 || entries.len() < FEW {
         return none(entries.len());
     }
-    let (looked_at, unread) = texts(source, directory, entries);
+    let (looked_at, read) = parsed(source, directory, &entries[..entries.len().min(ENTRIES)]);
     let mut objects = none(looked_at);
-    for (entry, read) in parse(unread, source.options.threads, &source.options.limits) {
+    for (entry, read) in read {
         objects[entry] = Some(read);
     }
     objects
 }
 
 fn none(entries: usize) -> Vec<Option<Read>> {
-    std::iter::repeat_with(|| None).take(entries).collect()
+    iter::repeat_with(|| None).take(entries).collect()
 }
 
-/// The texts of the first entries that are files, and how many entries these are. At least one.
-fn texts(source: Source<'_>, directory: &TreePath, entries: &[Text]) -> (usize, Vec<Unread>) {
-    let (mut unread, mut bytes) = (Vec::new(), 0);
-    for (entry, name) in entries.iter().enumerate().take(ENTRIES) {
+/// How many entries were looked at, and the objects of those that are files, in any order, each with its entry. This
+/// thread reads the texts while helpers parse, then it helps.
+fn parsed(source: Source<'_>, directory: &TreePath, entries: &[Text]) -> (usize, Vec<(usize, Read)>) {
+    let (options, (sender, receiver)) = (source.options, mpsc::channel::<Unread>());
+    let queue = Mutex::new(receiver);
+    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+    let work = || -> Vec<_> { iter::from_fn(take).filter_map(|unread| unread.parse(&options.limits)).collect() };
+    let helpers = options.threads.min(entries.len() / (FEW / 2)).saturating_sub(1);
+    thread::scope(|scope| {
+        // Where no thread can be had, this one does it all.
+        let helpers: Vec<_> =
+            (0..helpers).filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
+        // The queue ends with the closure that fills it, even in a panic. Somebody takes each text: this thread at last.
+        let looked_at = texts(source, directory, entries, move |unread| drop(sender.send(unread)));
+        let mut read = work();
+        for helper in helpers {
+            read.extend(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        (looked_at, read)
+    })
+}
+
+/// Hands over the texts of the first entries that are files, and says how many entries these are. At least one.
+fn texts(source: Source<'_>, directory: &TreePath, entries: &[Text], hand_over: impl Fn(Unread)) -> usize {
+    let mut bytes = 0;
+    for (entry, name) in entries.iter().enumerate() {
         if bytes > BYTES {
-            return (entry, unread);
+            return entry;
         }
         if let Some((file, text)) = text(source, directory, name) {
             bytes += text.len();
-            unread.push(Unread { entry, file, text });
+            hand_over(Unread { entry, file, text });
         }
     }
-    (entries.len().min(ENTRIES), unread)
+    entries.len()
 }
 
 /// The text of an entry that is a file which nobody has read. Its errors come again in its turn.
@@ -73,24 +95,6 @@ fn text(source: Source<'_>, directory: &TreePath, entry: &Text) -> Option<(TreeP
     }
     let text = source.text(&file).ok()?;
     Some((file, text))
-}
-
-/// The objects of the texts in any order, each with its entry.
-fn parse(unread: Vec<Unread>, threads: usize, limits: &Limits) -> Vec<(usize, Read)> {
-    let helpers = threads.min(unread.len() / (FEW / 2)).saturating_sub(1);
-    let queue = Mutex::new(unread.into_iter());
-    let take = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let work = || -> Vec<_> { std::iter::from_fn(take).filter_map(|unread| unread.parse(limits)).collect() };
-    thread::scope(|scope| {
-        // Where no thread can be had, this one does it all.
-        let helpers: Vec<_> =
-            (0..helpers).filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
-        let mut read = work();
-        for helper in helpers {
-            read.extend(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        read
-    })
 }
 
 impl Unread {

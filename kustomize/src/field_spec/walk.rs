@@ -47,25 +47,26 @@ pub fn lead(
 ) -> Result<(), String> {
     let create = if spec.create { create } else { Create::Never };
     if !spec.path.contains('\\') {
-        return walk(object, &spec.path, '/', create, set).map_err(|why| format!("field `{}`: {why}", spec.path));
+        return walk(object, &spec.path, b'/', create, set).map_err(|why| format!("field `{}`: {why}", spec.path));
     }
     // A rare path with `\/`: the separators that count become a character that no field has.
     let path = spec.path.replace("\\/", "\u{0}").replace('/', "\u{1}").replace('\u{0}', "/");
-    walk(object, &path, '\u{1}', create, set).map_err(|why| format!("field `{}`: {why}", spec.path))
+    walk(object, &path, b'\x01', create, set).map_err(|why| format!("field `{}`: {why}", spec.path))
 }
 
 fn walk(
     value: &mut Value,
     path: &str,
-    separator: char,
+    separator: u8,
     create: Create,
     set: &mut dyn FnMut(&mut Value) -> Result<(), String>,
 ) -> Result<(), String> {
-    let path = path.trim_matches(separator);
+    let path = path.trim_matches(char::from(separator));
     if path.is_empty() {
         return set(value);
     }
-    let (first, rest) = path.split_once(separator).unwrap_or((path, ""));
+    // Names are short: a search made for long texts takes longer.
+    let (first, rest) = path.split_at(path.bytes().position(|byte| byte == separator).unwrap_or(path.len()));
     match value {
         Value::Null => Ok(()),
         Value::Array(items) => items.iter_mut().try_for_each(|item| walk(item, path, separator, create, set)),

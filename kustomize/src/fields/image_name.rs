@@ -2,7 +2,8 @@
 //! every one has nothing special but dots: those are compared without one, whose making would cost more than all
 //! comparisons of a small kustomization.
 
-use regex::Regex;
+use crate::expression::compile;
+use regex_lite::Regex;
 
 /// The name in an entry of `images:`.
 #[derive(Debug)]
@@ -36,8 +37,8 @@ impl ImageName {
     }
 }
 
-fn expression(name: &str) -> Result<Regex, regex::Error> {
-    Regex::new(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{{}}-]*)?$"))
+fn expression(name: &str) -> Result<Regex, regex_lite::Error> {
+    compile(&format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{{}}-]*)?$"))
 }
 
 /// What the expression says of the text behind the name.

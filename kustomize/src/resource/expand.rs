@@ -83,8 +83,10 @@ fn is_empty(value: &Value) -> bool {
 
 /// Names that read as numbers or booleans are names all the same.
 fn names_as_text(value: &mut Value, spellings: &[Spelling]) {
-    for pointer in ["/metadata/name", "/metadata/namespace"] {
-        let Some(name @ (Value::Number(_) | Value::Bool(_))) = value.pointer_mut(pointer) else { continue };
+    for field in ["name", "namespace"] {
+        let name = value.get_mut("metadata").and_then(|metadata| metadata.get_mut(field));
+        let Some(name @ (Value::Number(_) | Value::Bool(_))) = name else { continue };
+        let pointer = format!("/metadata/{field}");
         let is_here = |spelling: &&Spelling| spelling.pointer == pointer && spelling.value == *name;
         let written = spellings.iter().find(is_here).map(|spelling| spelling.text.clone());
         *name = Value::String(written.unwrap_or_else(|| name.to_string()));
@@ -94,6 +96,7 @@ fn names_as_text(value: &mut Value, spellings: &[Spelling]) {
 /// What every Kubernetes object has.
 pub fn check(value: &Value) -> Result<(), Problem> {
     let missing = |what: &str| Problem::NotAnObject(what.to_owned());
+    let metadata = |field| value.get("metadata")?.get(field);
     if !value.is_object() {
         return Err(missing("a mapping was expected"));
     }
@@ -101,27 +104,21 @@ pub fn check(value: &Value) -> Result<(), Problem> {
     if kind.is_empty() {
         return Err(missing("`kind` is missing or not a string"));
     }
-    let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let name = metadata("name").and_then(Value::as_str).unwrap_or_default();
     if name.is_empty() && !kind.ends_with("List") {
         return Err(missing("`metadata.name` is missing or not a string"));
     }
-    match value.pointer("/metadata/namespace") {
+    match metadata("namespace") {
         None | Some(Value::Null | Value::String(_)) => {}
         Some(_) => return Err(missing("`metadata.namespace` must be a string; quote it")),
     }
     for field in ["labels", "annotations"] {
-        check_pairs(value, field)?;
+        match metadata(field) {
+            None | Some(Value::Null | Value::Object(_)) => {}
+            Some(_) => return Err(missing(&format!("`metadata.{field}` must be a mapping"))),
+        }
     }
     Ok(())
-}
-
-/// Labels and annotations are mappings of strings.
-fn check_pairs(value: &Value, field: &str) -> Result<(), Problem> {
-    match value.get("metadata").and_then(|metadata| metadata.get(field)) {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::Object(_)) => Ok(()),
-        Some(_) => Err(Problem::NotAnObject(format!("`metadata.{field}` must be a mapping"))),
-    }
 }
 
 /// The objects of a whole file.

@@ -96,8 +96,9 @@ struct Bench {
 
 impl Bench {
     fn prepare() -> Result<Self, Error> {
-        let (reference, ours) = (Renderer::reference()?, Renderer::ours()?);
         let place = tempfile::Builder::new().prefix("lapdev-bench-").tempdir()?;
+        let (reference, ours) =
+            (Renderer::reference()?.installed(place.path())?, Renderer::ours()?.installed(place.path())?);
         trees::write(place.path())?;
         Ok(Self { reference, ours, place })
     }
