@@ -36,7 +36,6 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-mod bases;
 mod budget;
 mod build;
 mod error;
@@ -56,7 +55,6 @@ mod options;
 mod patch;
 mod path;
 mod plain;
-mod read_ahead;
 mod remote;
 mod renderer;
 mod resource;

@@ -3,7 +3,7 @@
 //!
 //! A copy is given out only where accumulating anew would surely yield the same.
 
-use crate::build::Accumulated;
+use super::Accumulated;
 use crate::path::TreePath;
 use std::collections::HashMap;
 
