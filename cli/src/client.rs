@@ -217,8 +217,14 @@ fn authorization(path: PathBuf) -> Result<HeaderValue, CallError> {
     }
 }
 
+/// One TLS provider for every part of the command; installing it can only fail when it already is.
+pub fn install_tls_provider() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 /// Connects to HTTP and HTTPS, trusting the system's authorities and one more.
 pub fn connector(ca_file: Option<&PathBuf>) -> Result<HttpsConnector<HttpConnector>, CallError> {
+    install_tls_provider();
     let refuse = |path: &PathBuf, message: String| CallError::Authority { path: path.clone(), message };
     let mut roots = rustls::RootCertStore::empty();
     // A system without certificates is no reason to fail: --ca-file may be all that is needed, or plain HTTP.
@@ -242,7 +248,6 @@ mod tests {
     #[test]
     fn a_name_stays_one_segment_of_the_path() {
         let below = |server: &str, name: &str| {
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
             let client = Client {
                 http: HttpClient::builder(TokioExecutor::new()).build(connector(None).expect("a connector")),
                 server: address(server).expect("an address"),

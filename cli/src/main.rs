@@ -48,8 +48,7 @@ fn block_on<F>(command: impl FnOnce() -> F) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
-    // One TLS provider for every part; installing it can only fail when it already is.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    client::install_tls_provider();
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::not_fine)?;
     let outcome = runtime.block_on(command());
     runtime.shutdown_timeout(THREADS_PATIENCE);

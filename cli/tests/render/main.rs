@@ -220,7 +220,9 @@ fn files_of_a_web_server_are_bounded_and_followed_where_they_lead() {
         place.refuses(&format!("{}{bad}", server.url()), code, says);
     }
     drop(server);
-    place.refuses("http://127.0.0.1:1/a.yaml", 3, "127.0.0.1 cannot be reached");
+    for scheme in ["http", "https"] {
+        place.refuses(&format!("{scheme}://127.0.0.1:1/a.yaml"), 3, "127.0.0.1 cannot be reached");
+    }
 }
 
 #[test]
