@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[command(
     name = "lapdev",
     version,
-    after_help = "Exit codes: 0 fine, 1 the input or state is not fine, 2 usage, 3 could not reach."
+    after_help = "Exit codes: 0 fine, 1 the input or state is not fine, 2 usage, 3 could not reach, 130 interrupted."
 )]
 pub struct Cli {
     /// What to do.

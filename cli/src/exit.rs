@@ -13,6 +13,8 @@ pub enum Failure {
     Unreachable(Box<dyn Error + Send + Sync>),
     /// The command was used wrongly (2), in a way that clap does not notice.
     Usage(Box<dyn Error + Send + Sync>),
+    /// A signal ended it while it waited (130, as shells say it of Ctrl-C).
+    Interrupted(Box<dyn Error + Send + Sync>),
 }
 
 impl Failure {
@@ -31,12 +33,18 @@ impl Failure {
         Self::Usage(error.into())
     }
 
+    /// A signal ended it.
+    pub fn interrupted(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Interrupted(error.into())
+    }
+
     /// Prints the error with its causes on stderr and gives the exit code. Clap itself ends with 2 on wrong usage.
     pub fn report(&self) -> ExitCode {
         let (error, code) = match self {
             Self::NotFine(error) => (error.as_ref(), 1),
             Self::Usage(error) => (Some(error), 2),
             Self::Unreachable(error) => (Some(error), 3),
+            Self::Interrupted(error) => (Some(error), 130),
         };
         if let Some(error) = error {
             message(format_args!("lapdev: {}", error_chain(error.as_ref())));

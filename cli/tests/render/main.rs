@@ -2,12 +2,14 @@
 
 mod server;
 
+use rustix::process::{Pid, Signal, kill_process};
 use server::{Server, answer};
 use std::{
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -55,11 +57,15 @@ impl Place {
         format!("file://{}//{path}?{query}", self.path("repo").display())
     }
 
-    fn render(&self, arguments: &[&str]) -> (i32, String, String) {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lapdev"));
         command.arg("render").args(arguments).current_dir(self.0.path());
         command.env("XDG_CACHE_HOME", self.path("cache")).env("GIT_DIR", "/nonexistent");
-        let Output { status, stdout, stderr } = command.output().expect("started");
+        command
+    }
+
+    fn render(&self, arguments: &[&str]) -> (i32, String, String) {
+        let Output { status, stdout, stderr } = self.command(arguments).output().expect("started");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
         (status.code().expect("no signal"), text(stdout), text(stderr))
     }
@@ -188,6 +194,33 @@ fn a_server_that_says_nothing_or_asks_for_a_password_is_given_up() {
         answer(stream, "401 Unauthorized", &["WWW-Authenticate: Basic realm=\"x\""], b"");
     });
     place.refuses(&format!("{}/a/b.git//base", asking.url()), 3, "Authentication failed");
+}
+
+#[test]
+fn a_signal_ends_the_fetch_with_its_programs_and_folders() {
+    let place = Place::new();
+    // In git's place: it says who it is and waits; whoever reads the pipe hears when it is gone.
+    place.write("bin/git", "#!/bin/sh\nexec 3> \"$PIPE\"\necho began >&3\nexec sleep 1000\n");
+    fs::set_permissions(place.path("bin/git"), fs::Permissions::from_mode(0o755)).expect("made a program");
+    let pipe = place.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut command = place.command(&["https://127.0.0.1:1/a/b.git//base"]);
+        command.env("PATH", format!("{}:/usr/bin:/bin", place.path("bin").display())).env("PIPE", &pipe);
+        let child = command.stderr(Stdio::piped()).spawn().expect("started");
+        let mut git = BufReader::new(fs::File::open(&pipe).expect("git opens it too"));
+        let mut said = String::new();
+        git.read_line(&mut said).expect("git begins");
+        kill_process(Pid::from_child(&child), signal).expect("it is there");
+        let ended = child.wait_with_output().expect("ends");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.code() == Some(130) && stderr.ends_with(": interrupted\n"), "{ended:?}");
+        assert_eq!(git.read_line(&mut said).expect("the pipe's end"), 0, "git ended");
+        for repository in fs::read_dir(place.path("cache/lapdev/repositories")).expect("a cache") {
+            let kept = fs::read_dir(repository.expect("an entry").path()).expect("a folder").count();
+            assert_eq!(kept, 0, "the folder that it filled is gone");
+        }
+    }
 }
 
 #[test]

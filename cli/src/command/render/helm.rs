@@ -4,7 +4,7 @@
 use super::{
     cache::Cache,
     process::{ProcessError, run},
-    remotes::runtime,
+    remotes::wait,
 };
 use crate::args::Helm as HelmArgs;
 use lapdev_kustomize::{
@@ -68,7 +68,7 @@ impl<'a> HelmProgram<'a> {
         let mut command = Command::new(name);
         command.args(arguments).env("HELM_CONFIG_HOME", &home);
         command.env("HELM_CACHE_HOME", format!("{home}/.cache")).env("HELM_DATA_HOME", format!("{home}/.data"));
-        let out = runtime()?.block_on(run(command, name, PATIENCE)).map_err(HelmError::Helm)?;
+        let out = wait(async { run(command, name, PATIENCE).await.map_err(HelmError::Helm) })?;
         Ok(String::from_utf8(out)?)
     }
 

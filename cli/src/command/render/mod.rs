@@ -20,6 +20,7 @@ use lapdev_kustomize::{
     self as kustomize, DiskFileSystem, FileSystem, Options, Problem, Renderer, Repository, TreePath,
 };
 pub use remotes::Fetch;
+use remotes::Interrupted;
 use std::path::Path;
 
 /// A second one takes half of the parsing; the rest is one thread's, so that more would win little. Not as many as there
@@ -50,6 +51,7 @@ pub fn run(args: &Render) -> Result<(), Failure> {
 /// Who asks for something that cannot be reached gets the exit code for it.
 fn failure(error: kustomize::Error) -> Failure {
     match error.problem() {
+        Problem::Remote(_, why) | Problem::Helm(_, why) if why.is::<Interrupted>() => Failure::interrupted(error),
         Problem::Remote(..) => Failure::unreachable(error),
         _ => Failure::not_fine(error),
     }
@@ -69,7 +71,8 @@ impl Target {
         match Repository::parse(dir) {
             Some(repository) => {
                 let fs = fetch.tree(&repository).map_err(|error| {
-                    Failure::unreachable(format!("cannot fetch `{repository}`: {}", error_chain(error.as_ref())))
+                    let said = format!("cannot fetch `{repository}`: {}", error_chain(error.as_ref()));
+                    if error.is::<Interrupted>() { Failure::interrupted(said) } else { Failure::unreachable(said) }
                 })?;
                 let is_elsewhere = !repository.is_local();
                 Ok(Self { fs: Box::new(fs), path: repository.path, is_remote: true, is_elsewhere })

@@ -1,5 +1,5 @@
-//! What the renderer asks for from outside of its tree, answered by git and the web. A runtime is made when the first
-//! thing is asked for: most renderings need none.
+//! What the renderer asks for from outside of its tree, answered by git and the web. A runtime is made when something is
+//! asked for: most renderings need none.
 
 use super::{
     cache::Cache,
@@ -8,7 +8,10 @@ use super::{
 };
 use lapdev_kustomize::{DiskFileSystem, FileSystem, RemoteError, Remotes, Repository};
 use std::{path::PathBuf, time::Duration};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
 
 /// Fetches.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ impl Fetch {
             None => Cache::of(kind, name),
         };
         let cache = cache.map_err(GitError::Cache)?;
-        Ok(runtime()?.block_on(git::fetch(repository, &cache))?)
+        wait(git::fetch(repository, &cache))
     }
 }
 
@@ -49,13 +52,26 @@ impl Remotes for Fetch {
     }
 
     fn file(&self, url: &str, limit: usize) -> Result<Vec<u8>, RemoteError> {
-        Ok(runtime()?.block_on(web::fetch(url, limit, self.patience))?)
+        wait(web::fetch(url, limit, self.patience))
     }
 }
 
-/// One thread, which waits for one thing.
-pub fn runtime() -> Result<Runtime, RemoteError> {
-    Ok(Builder::new_current_thread().enable_all().build()?)
+/// Whoever started the command wants it to end.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+/// Waits on one thread for what runs elsewhere. A signal ends the wait, and with it the programs that the work has started,
+/// which are in groups of their own and would hear of none, and the folders that it has begun to fill.
+pub fn wait<T, E: Into<RemoteError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, RemoteError> {
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            done = work => done.map_err(Into::into),
+            _ = interrupt.recv() => Err(Interrupted.into()),
+            _ = terminate.recv() => Err(Interrupted.into()),
+        }
+    })
 }
 
 #[cfg(test)]
