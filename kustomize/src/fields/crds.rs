@@ -23,6 +23,13 @@ pub fn read(entries: &[Text], source: Source<'_>, root: &TreePath) -> Result<Fie
         let Value::Object(definitions) = super::openapi::document(source, &file)? else {
             return Err(invalid("a mapping of type names to definitions was expected".to_owned()));
         };
+        if let Some((name, _)) =
+            definitions.iter().find(|(_, definition)| !definition.is_object() && !definition.is_null())
+        {
+            let why =
+                format!("`{name}` is no definition of a type; a CustomResourceDefinition belongs under `resources`");
+            return Err(invalid(why));
+        }
         let mut specs = FieldSpecs::default();
         let mut reader =
             Reader { definitions: &definitions, specs: &mut specs, left: MAX_PROPERTIES, fields: MAX_FIELDS };

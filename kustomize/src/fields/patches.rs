@@ -10,7 +10,7 @@ use crate::patch::{Schema, Types, strategic_merge};
 use crate::path::TreePath;
 use crate::resource::{self, Resource, ResourceList};
 use crate::source::Source;
-use crate::yaml::{self, Dialect, NodeKind};
+use crate::yaml::{self, Dialect, NodeKind, Spelling};
 use serde_json::{Map, Value};
 
 /// One entry of `patches:` or `patchesJson6902:`.
@@ -262,6 +262,17 @@ fn metadata_as_text(patch: &mut Resource) {
     }
 }
 
+/// What became text in the merge is written as the patch has it: `"1.0"`, not `"1"`.
+fn spell(merged: &mut Value, spellings: &[Spelling]) {
+    for Spelling { pointer, value, text } in spellings {
+        let read = value.to_string();
+        match merged.pointer_mut(pointer) {
+            Some(Value::String(merged)) if *merged == read && !value.is_string() => merged.clone_from(text),
+            _ => {}
+        }
+    }
+}
+
 /// Merges a patch into an object; one that the patch deletes becomes null.
 fn merge(resource: &mut Resource, patch: Resource, keep: Keep, types: &Types, budget: &Budget) -> Result<(), Error> {
     let (name, namespace, kind) =
@@ -274,6 +285,7 @@ fn merge(resource: &mut Resource, patch: Resource, keep: Keep, types: &Types, bu
     types.use_now();
     let schema = Schema::new(types, [resource.comments.as_deref(), patch.comments.as_deref()]);
     let valueless = std::mem::take(&mut resource.valueless);
+    let own_spellings = resource.spellings.len();
     resource.spellings.extend(patch.spellings);
     let before = weight(&resource.value);
     let merged = strategic_merge::merge(resource.value.take(), patch.value, &valueless, schema);
@@ -284,7 +296,8 @@ fn merge(resource: &mut Resource, patch: Resource, keep: Keep, types: &Types, bu
     if let Some(comments) = &patch.comments {
         resource.comments.get_or_insert_default().add(comments);
     }
-    let Some(merged @ Value::Object(_)) = merged else { return Ok(()) };
+    let Some(mut merged @ Value::Object(_)) = merged else { return Ok(()) };
+    spell(&mut merged, &resource.spellings[own_spellings..]);
     resource.value = merged;
     if keep.kind
         && let Some(object) = resource.value.as_object_mut()
@@ -333,6 +346,8 @@ fn load(text: &str, place: &Place, source: Source<'_>) -> Result<Loaded, Error> 
     let json = operations(text, source);
     match (merge, json) {
         (Ok(patches), Ok(operations)) if patches.is_empty() && operations.is_empty() => Ok(Loaded::Empty),
+        // What begins with an empty document is no list of operations.
+        (Ok(patches), Ok(operations)) if operations.is_empty() => Ok(Loaded::StrategicMerge(patches)),
         (Ok(_), Ok(_)) => Err(Error::new(
             place.clone(),
             Problem::Patch("this reads as a strategic merge patch and as a JSON patch".to_owned()),

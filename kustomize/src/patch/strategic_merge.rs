@@ -3,7 +3,7 @@
 
 use super::elements;
 use super::schema::Schema;
-use crate::yaml::REPEATED;
+use crate::yaml::{self, REPEATED};
 use serde_json::{Map, Value};
 
 /// Merging elements one by one takes the square of their number; no real list comes near this.
@@ -82,7 +82,18 @@ fn both(target: Option<Value>, patch: Option<Value>, schema: Schema<'_>) -> Resu
         }
         (Some(Value::Array(target)), patch) => lists(target, patch, schema),
         (Some(target), None) => Ok(Merged { value: Some(target), is_target: true }),
-        (Some(_), Some(patch)) => Ok(Merged { value: Some(patch), is_target: false }),
+        (Some(target), Some(patch)) => Ok(Merged { value: Some(in_style_of(&target, patch)), is_target: false }),
+    }
+}
+
+/// A scalar over another one, whose quotes it takes over: `"80"` becomes `"8080"`. Quotes that a text did not need are
+/// forgotten by then, so over those a number is one.
+fn in_style_of(target: &Value, patch: Value) -> Value {
+    match (target, patch) {
+        (Value::String(text), patch @ (Value::Number(_) | Value::Bool(_))) if !yaml::stands_plain(text) => {
+            Value::String(patch.to_string())
+        }
+        (_, patch) => patch,
     }
 }
 

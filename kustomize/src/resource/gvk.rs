@@ -88,11 +88,7 @@ const CLUSTER_SCOPED: &[(&str, &str, &str)] = &[
     ("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy"),
     ("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding"),
     ("admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration"),
-    ("admissionregistration.k8s.io", "v1alpha1", "ValidatingAdmissionPolicy"),
-    ("admissionregistration.k8s.io", "v1alpha1", "ValidatingAdmissionPolicyBinding"),
     ("admissionregistration.k8s.io", "v1beta1", "MutatingWebhookConfiguration"),
-    ("admissionregistration.k8s.io", "v1beta1", "ValidatingAdmissionPolicy"),
-    ("admissionregistration.k8s.io", "v1beta1", "ValidatingAdmissionPolicyBinding"),
     ("admissionregistration.k8s.io", "v1beta1", "ValidatingWebhookConfiguration"),
     ("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
     ("apiextensions.k8s.io", "v1beta1", "CustomResourceDefinition"),
@@ -135,5 +131,9 @@ mod tests {
         assert!(Gvk::new("rbac.authorization.k8s.io/v1", "ClusterRole").is_cluster_scoped());
         assert!(!Gvk::new("rbac.authorization.k8s.io/v1", "Role").is_cluster_scoped());
         assert!(!Gvk::new("cert-manager.io/v1", "ClusterIssuer").is_cluster_scoped());
+        // As in the reference, which learned of the kind when it had left beta.
+        let policy =
+            |version: &str| Gvk::new(&format!("admissionregistration.k8s.io/{version}"), "ValidatingAdmissionPolicy");
+        assert!(policy("v1").is_cluster_scoped() && !policy("v1beta1").is_cluster_scoped());
     }
 }

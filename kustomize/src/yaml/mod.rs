@@ -5,6 +5,7 @@
 mod breaks;
 mod emit;
 mod folded;
+mod mend;
 mod node;
 mod order;
 mod parse;
@@ -19,6 +20,7 @@ pub use node::{Entry, Node, NodeKind, Spelling};
 pub use parse::{REPEATED, documents, single};
 pub use read_back::{check_key, check_text};
 pub use scalar::Dialect;
+pub use style::stands_plain;
 pub use styled::rewrite;
 
 /// What a plain scalar means, as a value; text that is no finite number stays text.

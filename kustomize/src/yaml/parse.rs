@@ -2,6 +2,7 @@
 
 use super::breaks;
 use super::folded;
+use super::mend;
 use super::node::{Entry, Node, NodeKind};
 use super::scalar::{self, Dialect};
 use crate::error::{Position, Problem};
@@ -17,18 +18,29 @@ pub const REPEATED: &str = "\0repeated";
 
 /// Every document of a text; an empty document is `Null`.
 pub fn documents(text: &str, dialect: Dialect, limits: &Limits) -> Result<Vec<Node>, Failure> {
-    let mut reader = Reader::new(text, dialect, limits);
-    let mut documents = Vec::new();
-    while let Some(node) = reader.document()? {
-        documents.push(node);
-    }
-    Ok(documents)
+    mending(text, |text| {
+        let mut reader = Reader::new(text, dialect, limits);
+        let mut documents = Vec::new();
+        while let Some(node) = reader.document()? {
+            documents.push(node);
+        }
+        Ok(documents)
+    })
 }
 
 /// The first document of a text; `Null` if there is none. What follows it is not read.
 pub fn single(text: &str, dialect: Dialect, limits: &Limits) -> Result<Node, Failure> {
     let none = Node::new(Position { line: 1, column: 1 }, NodeKind::Null { written: false });
-    Ok(Reader::new(text, dialect, limits).document()?.unwrap_or(none))
+    let first = mending(text, |text| Reader::new(text, dialect, limits).document())?;
+    Ok(first.unwrap_or(none))
+}
+
+/// Reads a text, and once more if it is only the parser that cannot.
+fn mending<T>(text: &str, read: impl Fn(&str) -> Result<T, Failure>) -> Result<T, Failure> {
+    match read(text) {
+        Err(failure @ (_, Problem::Syntax(_))) => mend::mended(text).map_or(Err(failure), |text| read(&text)),
+        read => read,
+    }
 }
 
 struct Reader<'t> {
@@ -131,9 +143,13 @@ impl<'t> Reader<'t> {
             // The parser's stand-in for a value that is not there.
             return "";
         }
-        match is_block && self.unended.is_some() && span.end.byte_offset() == self.unended {
-            true => value.strip_suffix('\n').unwrap_or(value),
-            false => value,
+        let is_cut_off = is_block && self.unended.is_some() && span.end.byte_offset() == self.unended;
+        match value.strip_suffix('\n').filter(|_| is_cut_off) {
+            // Blanks before the end of the text are its last line only where they are deeper than the block.
+            Some(rest) if !is_blank(last_line(self.text)) || (is_blank(last_line(rest)) && !rest.ends_with('\n')) => {
+                rest
+            }
+            _ => value,
         }
     }
 
@@ -263,6 +279,14 @@ impl Seen {
     }
 }
 
+fn last_line(text: &str) -> &str {
+    text.rsplit('\n').next().unwrap_or(text)
+}
+
+fn is_blank(line: &str) -> bool {
+    line.bytes().all(|byte| byte == b' ')
+}
+
 fn merge_sources(value: Node) -> Result<Vec<Entry>, Failure> {
     match value.kind {
         NodeKind::Mapping(entries) => Ok(entries),
@@ -337,6 +361,21 @@ mod tests {
             read("- \"1\"\n- '1'\n- !!str 1\n- 1\n- !!int \"1\"\n").expect("valid"),
             json!(["1", "1", "1", 1, 1])
         );
+    }
+
+    #[test]
+    fn a_block_that_the_text_cuts_off_ends_as_its_last_line_does() {
+        for (text, value) in [
+            ("a: |\n  b\n", "b\n"),
+            ("a: |\n  b", "b"),
+            ("a: |\n  b\n ", "b\n"),
+            ("a: |\n  b \n  ", "b \n"),
+            ("a: |+\n  b\n\n  ", "b\n\n"),
+            ("a: |\n  b\n    ", "b\n  "),
+            ("a: |\n  b\n   c", "b\n c"),
+        ] {
+            assert_eq!(read(text).expect("valid")["a"], value, "{text:?}");
+        }
     }
 
     #[test]

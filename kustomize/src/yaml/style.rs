@@ -93,6 +93,11 @@ fn is_simple(text: &str) -> bool {
     !text.starts_with(['-', '.']) && text.bytes().all(simple)
 }
 
+/// Whether a text is written without quotes, and on one line.
+pub fn stands_plain(text: &str) -> bool {
+    matches!(Analysis::of(text).style(text, false), Style::Plain)
+}
+
 /// Strings that a YAML 1.1 reader takes for something else, and base-60 numbers.
 fn is_ambiguous_for_output(text: &str) -> bool {
     is_ambiguous(text) || is_base_60(text)

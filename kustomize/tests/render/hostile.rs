@@ -299,8 +299,9 @@ fn patches_and_values_that_do_not_fit_are_one_error_each_with_its_place() {
         ("replicas: [{name: b, count: x}]\n".to_owned(), "replicas[0].count"),
         ("commonLabels: [a]\n".to_owned(), "commonLabels"),
         ("replacements: [{sourceValue: x, targets: {}}]\n".to_owned(), "replacements[0].targets"),
+        ("replacements: [{sourceValue: x, targets: []}]\n".to_owned(), "needs a `source` and `targets`"),
         (
-            "replacements: [{source: {kind: ConfigMap}, targets: []}]\n".to_owned(),
+            "replacements: [{source: {kind: ConfigMap}, targets: [{select: {name: b}, fieldPaths: [x]}]}]\n".to_owned(),
             "the source of the replacement is ambiguous: it matches v1 ConfigMap `b`",
         ),
         (

@@ -87,3 +87,24 @@ fn the_older_json_patches_need_the_name_of_their_target() {
     let named = files("{version: v1, kind: Deployment, name: web}");
     assert!(yaml(&[("kustomization.yaml", &named), ("a.yaml", DEPLOYMENT)]).ends_with("x: w\n"));
 }
+
+#[test]
+fn a_number_takes_over_the_quotes_that_the_text_below_it_needs() {
+    let base =
+        "apiVersion: v1\nkind: Foo\nmetadata: {name: a}\nspec: {a: \"80\", b: \"true\", c: x, d: 1, e: {f: \"\"}}\n";
+    let patch = "apiVersion: v1\nkind: Foo\nmetadata: {name: a}\nspec: {a: 0x50, b: False, c: 5, d: 2, e: {f: 1.0}}\n";
+    let rendered = objects(&[
+        ("kustomization.yaml", "resources: [a.yaml]\npatches: [{path: p.yaml}]\n"),
+        ("a.yaml", base),
+        ("p.yaml", patch),
+    ]);
+    let spec = serde_json::json!({"a": "0x50", "b": "False", "c": 5, "d": 2, "e": {"f": "1.0"}});
+    assert_eq!(rendered[0].value()["spec"], spec);
+}
+
+#[test]
+fn a_merge_patch_may_begin_with_an_empty_document() {
+    for (target, begin) in [("", "---\n# licence\n---\n"), (ANY, "null\n---\n"), ("", "---\n---\n")] {
+        assert_eq!(patched(target, &format!("{begin}{HEAD}{{x: z}}}}\n"))["metadata"]["labels"]["x"], "z", "{begin}");
+    }
+}

@@ -83,3 +83,16 @@ fn a_text_that_leads_nowhere_or_would_lose_something_is_an_error() {
     assert!(inside("x.y", "just text").is_err());
     assert!(inside("a", "a: x # why").is_err_and(|why| why.contains("comments")));
 }
+
+#[test]
+fn a_file_of_replacements_may_say_more_and_an_empty_text_is_a_value() {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: y}\n";
+    let file =
+        "kind: Replacement\nsourceValue: \"\"\ntargets: [{select: {kind: ConfigMap, why: so}, fieldPaths: [data.x]}]\n";
+    let said = "resources: [a.yaml]\nreplacements: [{path: r.yaml}]\n";
+    let files = [("kustomization.yaml", said), ("a.yaml", map), ("r.yaml", file)];
+    assert_eq!(objects(&files)[0].value()["data"], json!({"x": ""}));
+    let strict = format!("resources: [a.yaml]\nreplacements:\n- {}", file.replace('\n', "\n  "));
+    let message = failure(&[("kustomization.yaml", &strict), ("a.yaml", map)]);
+    assert!(message.contains("unknown field `kind`"), "{message}");
+}

@@ -175,3 +175,13 @@ fn the_paths_of_an_openapi_document_say_which_custom_kinds_have_no_namespace() {
         "{text}"
     );
 }
+
+#[test]
+fn a_custom_resource_definition_is_no_document_of_crds() {
+    let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: bees.e.com}\n";
+    let message = failure(&[("kustomization.yaml", "crds: [crd.yaml]\nresources: [crd.yaml]\n"), ("crd.yaml", crd)]);
+    assert!(
+        message.contains("`apiVersion` is no definition of a type; a CustomResourceDefinition belongs"),
+        "{message}"
+    );
+}

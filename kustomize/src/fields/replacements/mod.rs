@@ -104,7 +104,8 @@ impl Entry {
 fn from_file(source: Source<'_>, file: &TreePath) -> Result<Vec<Replacement>, Error> {
     let node = yaml::single(&source.text(file)?, Dialect::Kustomization, &source.options.limits)
         .map_err(|(at, problem)| Error::new(Place::at(file, at), problem))?;
-    let root = Field::root(&node, file);
+    // The reference reads such a file less strictly than a kustomization: whatever else it says is ignored.
+    let root = Field::lenient(&node, file);
     let one = |field: &Field<'_>| Replacement::decode(field, &field.mapping(FIELDS)?);
     match node.kind {
         NodeKind::Sequence(_) => root.list(one),
@@ -115,12 +116,16 @@ fn from_file(source: Source<'_>, file: &TreePath) -> Result<Vec<Replacement>, Er
 impl Replacement {
     fn decode(field: &Field<'_>, fields: &Fields<'_>) -> Result<Self, Error> {
         let incomplete = || field.error(Problem::Invalid("a replacement needs a `source` and `targets`".to_owned()));
-        let source = match (fields.get("source"), fields.text("sourceValue")?) {
+        let literal = fields.get("sourceValue").map(|field| field.text()).transpose()?;
+        let source = match (fields.get("source"), literal) {
             (Some(source), None) => Origin::decode(&source)?,
             (None, Some(text)) => Origin::Literal(text.value),
             _ => return Err(incomplete()),
         };
         let targets = fields.get("targets").ok_or_else(incomplete)?.list(Target::decode)?;
+        if targets.is_empty() {
+            return Err(incomplete());
+        }
         Ok(Self { place: field.place(), source, targets })
     }
 
