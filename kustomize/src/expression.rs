@@ -19,7 +19,7 @@ fn literal_braces(pattern: &str) -> String {
     while let Some(c) = rest.chars().next() {
         let taken = match c {
             '\\' => escape(rest),
-            '[' if in_class && rest.starts_with("[:") => rest.find(":]").map_or(1, |end| end + 2),
+            '[' if in_class && rest.starts_with("[:") => find(rest, b":]").map_or(1, |end| end + 2),
             // A bracket that begins a class's content stands for itself.
             '[' if !in_class => ["[^]", "[]"].iter().find(|begin| rest.starts_with(**begin)).map_or(1, |b| b.len()),
             '{' if !in_class => repetition(rest).unwrap_or(1),
@@ -45,7 +45,7 @@ fn literal_braces(pattern: &str) -> String {
 fn escape(text: &str) -> usize {
     let mut chars = text.char_indices().skip(2);
     match (text.chars().nth(1), chars.next()) {
-        (Some('x' | 'u' | 'U' | 'p' | 'P'), Some((_, '{'))) => text.find('}').map_or(text.len(), |end| end + 1),
+        (Some('x' | 'u' | 'U' | 'p' | 'P'), Some((_, '{'))) => find(text, b"}").map_or(2, |end| end + 1),
         (_, Some((end, _))) => end,
         (_, None) => text.len(),
     }
@@ -53,10 +53,15 @@ fn escape(text: &str) -> usize {
 
 /// The length of `{n}`, `{n,}` or `{n,m}`.
 fn repetition(text: &str) -> Option<usize> {
-    let end = text.find('}')?;
+    let end = find(text, b"}")?;
     let (least, most) = text[1..end].split_once(',').unwrap_or((&text[1..end], ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     (!least.is_empty() && digits(least) && digits(most)).then_some(end + 1)
+}
+
+/// Where an end is, near: what it ends is short, and a long expression may have many beginnings.
+fn find(text: &str, end: &[u8]) -> Option<usize> {
+    text.as_bytes().windows(end.len()).take(32).position(|bytes| bytes == end)
 }
 
 #[cfg(test)]
@@ -92,5 +97,8 @@ mod tests {
     fn a_few_characters_cannot_ask_for_much() {
         assert!(compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?").is_ok());
         assert!(compile("(\\w{50}){200}").is_err());
+        for many in ["{", "[[:", "\\x{"] {
+            assert!(compile(&many.repeat(1_000_000)).is_err(), "{many}");
+        }
     }
 }

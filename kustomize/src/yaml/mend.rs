@@ -5,16 +5,15 @@
 
 use granit_parser::{ErrorKind, Options, Parser, ScanError};
 
-/// The work that one document may cause: bytes that are read again and again, and how often at most.
-const MAX_BYTES: usize = 16 << 20;
-const MAX_MENDS: usize = 256;
+/// How many bytes may be read again for one text.
+const MAX_BYTES: usize = 32 << 20;
 /// Deeper than any key stands that is not there to be one.
 const INDENT: &str = "                                                                ";
 
 /// The text with all such places mended; `None` if there are none.
 pub fn mended(text: &str) -> Option<String> {
-    let mut changed = false;
-    let documents = documents(text).map(|document| match mended_document(document) {
+    let (mut changed, mut left) = (false, MAX_BYTES);
+    let documents = documents(text).map(|document| match mended_document(document, &mut left) {
         Some(mended) => {
             changed = true;
             mended
@@ -39,9 +38,11 @@ fn documents(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn mended_document(document: &str) -> Option<String> {
+/// Reads the document until nothing in it can be mended any more, or too much was read.
+fn mended_document(document: &str, left: &mut usize) -> Option<String> {
     let mut mended = mend(document, &stopped(document)?)?;
-    for _ in 1..MAX_MENDS.min(MAX_BYTES / document.len().max(1)) {
+    while let Some(still) = left.checked_sub(mended.len()) {
+        *left = still;
         match stopped(&mended).and_then(|error| mend(&mended, &error)) {
             Some(again) => mended = again,
             None => break,
