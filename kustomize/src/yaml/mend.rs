@@ -5,14 +5,16 @@
 
 use granit_parser::{ErrorKind, Options, Parser, ScanError};
 
-/// How many bytes may be read again for one text.
-const MAX_BYTES: usize = 32 << 20;
+/// How often a text may be read again, in bytes: a small one often, a large one never for seconds.
+const ALWAYS: usize = 1 << 20;
+const TIMES: usize = 64;
+const AT_MOST: usize = 32 << 20;
 /// Deeper than any key stands that is not there to be one.
 const INDENT: &str = "                                                                ";
 
 /// The text with all such places mended; `None` if there are none.
 pub fn mended(text: &str) -> Option<String> {
-    let (mut changed, mut left) = (false, MAX_BYTES);
+    let (mut changed, mut left) = (false, text.len().saturating_mul(TIMES).saturating_add(ALWAYS).min(AT_MOST));
     let documents = documents(text).map(|document| match mended_document(document, &mut left) {
         Some(mended) => {
             changed = true;
@@ -64,7 +66,7 @@ fn mend(text: &str, error: &ScanError) -> Option<String> {
     let at = error.marker().byte_offset().filter(|at| text.is_char_boundary(*at))?;
     match error.kind() {
         // Quoted lines may stand anywhere.
-        ErrorKind::InvalidQuotedScalarIndent => Some(indented(text, at)),
+        ErrorKind::InvalidQuotedScalarIndent => indented(text, at),
         // `[cat, -]`
         ErrorKind::PlainScalarStartsWithDashFlowIndicator => replaced(text, at, "-", "'-'"),
         // `"it\'s"`
@@ -93,9 +95,13 @@ fn replaced(text: &str, at: usize, old: &str, new: &str) -> Option<String> {
     Some(format!("{}{new}{rest}", &text[..at]))
 }
 
-/// The lines of a quoted text from a place on, deeper than the key: as far as no quote can end it.
-fn indented(text: &str, at: usize) -> String {
+/// The lines of a quoted text from a place on, deeper than the key: as far as no quote can end it. Nothing if that was done
+/// before and did not help.
+fn indented(text: &str, at: usize) -> Option<String> {
     let begin = text[..at].rfind('\n').map_or(0, |at| at + 1);
+    if text[begin..].starts_with(INDENT) {
+        return None;
+    }
     let mut mended = text[..begin].to_owned();
     let mut inside = true;
     for line in text[begin..].split_inclusive('\n') {
@@ -105,7 +111,7 @@ fn indented(text: &str, at: usize) -> String {
         mended += line;
         inside &= !line.contains(['"', '\'']);
     }
-    mended
+    Some(mended)
 }
 
 #[cfg(test)]
@@ -137,7 +143,13 @@ mod tests {
 
     #[test]
     fn what_is_simply_wrong_stays_so_and_costs_little() {
-        for text in ["a: \"b\nc", "a: \"\\z\"\n", "a: \"b\nc\"\nd: [\n", "a: b: c\n"] {
+        for text in [
+            ": \"/opta: 1\n===\n[{\"opom\": \"/a\", \"path\":\"/metaadadat!ta",
+            "a: \"b\nc",
+            "a: \"\\z\"\n",
+            "a: \"b\nc\"\nd: [\n",
+            "a: b: c\n",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
         let many = "- \"b\nc\"\n".repeat(100_000);
