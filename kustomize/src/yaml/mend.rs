@@ -6,7 +6,7 @@
 use granit_parser::{ErrorKind, Options, Parser, ScanError};
 
 /// How often a text may be read again, in bytes: a small one often, a large one never for seconds.
-const ALWAYS: usize = 1 << 20;
+const ALWAYS: usize = 1 << 18;
 const TIMES: usize = 64;
 const AT_MOST: usize = 32 << 20;
 /// Deeper than any key stands that is not there to be one.
