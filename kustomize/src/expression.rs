@@ -9,12 +9,12 @@ const MAX_BYTES: usize = 1 << 18;
 
 /// An expression that may match anywhere in a text.
 pub fn compile(pattern: &str) -> Result<Regex, Error> {
-    RegexBuilder::new(&literal_braces(pattern)).size_limit(MAX_BYTES).build()
+    RegexBuilder::new(&as_re2_reads_it(pattern)).size_limit(MAX_BYTES).build()
 }
 
-/// The same expression with each `{` that begins no repetition escaped, as `${NAME}` and templates have it: RE2 takes it for
-/// itself. So it does a `[` inside of a class, and `&&`, `--` and `~~` there are no operators.
-fn literal_braces(pattern: &str) -> String {
+/// The same expression with escapes before what only the crate takes for syntax: a `{` that begins no repetition, as
+/// `${NAME}` and templates have it, and inside of a class `[`, `&&`, `--` and `~~`.
+fn as_re2_reads_it(pattern: &str) -> String {
     let (mut plain, mut in_class, mut rest) = (String::with_capacity(pattern.len()), false, pattern);
     while let Some(c) = rest.chars().next() {
         let taken = match c {

@@ -62,7 +62,8 @@ impl Remotes for Fetch {
 pub struct Interrupted;
 
 /// Waits on one thread for what runs elsewhere. A signal ends the wait, and with it the programs that the work has started,
-/// which are in groups of their own and would hear of none, and the folders that it has begun to fill.
+/// which are in groups of their own and would hear of none, and the folders that it has begun to fill. From the first wait
+/// on a signal that comes between two is lost: rendering there ends by itself, within its limits.
 pub fn wait<T, E: Into<RemoteError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, RemoteError> {
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
